@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+
+namespace mad {
+
+/// Thrown where a signal asks the tool to end, so that every destructor on the
+/// way out removes its temporary; tool_main then dies of the same signal.
+/// Deliberately not a std::exception: nothing but tool_main may swallow it.
+struct Interrupted {
+  int signal_number;
+};
+
+/// Makes SIGINT, SIGTERM, SIGHUP and SIGQUIT set a flag and wake every wait on
+/// interrupt_fd(), and ignores SIGPIPE (writes report EPIPE instead).  A signal
+/// that was ignored at start stays ignored, except SIGPIPE.
+void install_interrupt_handlers();
+
+/// A descriptor that polls readable once a signal has arrived; never read it.
+/// -1 before install_interrupt_handlers().
+int interrupt_fd();
+
+/// Throws Interrupted when a signal has arrived.
+void check_interrupted();
+
+/// Puts the dispositions and the mask back as the process found them, for exec.
+void restore_original_signals();
+
+/// Ends the process by `signal_number` with the default action.
+[[noreturn]] void die_of_signal(int signal_number);
+
+}  // namespace mad

@@ -1,0 +1,193 @@
+#include "base/tool.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "base/interrupt.hpp"
+#include "base/log.hpp"
+#include "base/version.hpp"
+
+namespace mad {
+namespace {
+
+struct CommonOptions {
+  bool quiet = false;
+  bool verbose = false;
+  bool version = false;
+  std::string log_format = "text";
+  std::string report_path;
+};
+
+std::string environment_name(std::string_view tool, std::string_view option) {
+  std::string name = std::string(tool) + '_' + std::string(option);
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  return name;
+}
+
+void declare_common(CLI::App& app, CommonOptions& common) {
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.add_flag("--version", common.version, "Print the version and exit");
+  auto* quiet = app.add_flag("-q,--quiet", common.quiet, "Say only warnings and errors");
+  app.add_flag("-v,--verbose", common.verbose, "Say more")->excludes(quiet);
+  app.add_option("--log-format", common.log_format, "How messages are written: text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--report", common.report_path, "Write the outcome as one JSON object to FILE")
+      ->type_name("FILE");
+}
+
+void finish_options(CLI::App& app, const char* tool) {
+  app.option_defaults()->always_capture_default(false);
+  for (CLI::Option* option : app.get_options()) {
+    // CLI11 would split a value such as [a,b] at its commas.
+    option->allow_extra_args(false);
+    const std::string long_name = option->get_lnames().empty() ? "" : option->get_lnames().front();
+    if (long_name.empty() || long_name == "help" || long_name == "version") continue;
+    option->envname(environment_name(tool, long_name));
+  }
+}
+
+/// The report must not follow a link out of a directory that others write to,
+/// nor be seen half-written: a temporary beside it, then a rename.
+void write_report_file(const std::string& path, const std::string& text) {
+  if (path.empty()) return;
+  std::string temporary = path + ".mad-XXXXXX";
+  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
+  if (fd < 0) {
+    log_warning(output_error("write the report", path, errno).what());
+    return;
+  }
+  std::string_view rest = text;
+  int failure = fchmod(fd, 0644) == 0 ? 0 : errno;
+  while (failure == 0 && !rest.empty()) {
+    const ssize_t n = write(fd, rest.data(), rest.size());
+    if (n < 0 && errno != EINTR) failure = errno;
+    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+  }
+  if (close(fd) != 0 && failure == 0) failure = errno;
+  if (failure == 0 && rename(temporary.c_str(), path.c_str()) != 0) failure = errno;
+  if (failure != 0) {
+    unlink(temporary.c_str());
+    log_warning(output_error("write the report", path, failure).what());
+  }
+}
+
+struct Outcome {
+  ExitCode code = ExitCode::ok;
+  int signal_number = 0;
+};
+
+Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
+  const auto failed = [&](const Error& error) {
+    log_error(error);
+    if (tool.report.status().empty()) tool.report.set_status("error");
+    if (tool.report.reason().empty()) tool.report.set_reason(error.reason);
+    tool.report.set("subject", error.subject);
+    tool.report.set("message", error.message);
+    return Outcome{error.code, 0};
+  };
+  try {
+    const ExitCode code = run(tool);
+    if (tool.report.status().empty()) {
+      tool.report.set_status(code == ExitCode::ok ? "ok" : "error");
+    }
+    return {code, 0};
+  } catch (const Interrupted& interrupted) {
+    tool.report.set_status("signal");
+    tool.report.set_reason("signal");
+    tool.report.set("signal", static_cast<std::uint64_t>(interrupted.signal_number));
+    return {static_cast<ExitCode>(128 + interrupted.signal_number), interrupted.signal_number};
+  } catch (const Error& error) {
+    return failed(error);
+  } catch (const std::bad_alloc&) {
+    return failed({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
+  } catch (const std::exception& error) {
+    return failed({ExitCode::bug, "bug", "internal error", error.what(),
+                   "this is a bug in the tool; please report it"});
+  }
+}
+
+}  // namespace
+
+int run_tool(const char* name, int argc, char** argv, const std::function<void(CLI::App&)>& declare,
+             const std::function<ExitCode(Tool&)>& run) {
+  // Descriptors 0 to 2 must exist, or a file opened later would take their place.
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return 70;
+  }
+
+  Tool tool;
+  CommonOptions common;
+  configure_log(name, LogFormat::text, LogLevel::note);
+  CLI::App app;
+  app.name(name);
+  declare(app);
+  declare_common(app, common);
+  finish_options(app, name);
+
+  int own_argc = argc;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--") != 0) continue;
+    own_argc = i;
+    tool.has_command = true;
+    tool.command.assign(argv + i + 1, argv + argc);
+    break;
+  }
+  tool.write_report = [&](ExitCode code) {
+    write_report_file(common.report_path, tool.report.format(name, code));
+    common.report_path.clear();
+  };
+
+  const auto usage = [&](const std::string& message) {
+    log_error({ExitCode::usage, "usage", "usage", message,
+               "see '" + std::string(name) + " --help' or man " + name});
+    tool.report.set_status("error");
+    tool.report.set_reason("usage");
+    tool.report.set("message", message);
+    tool.write_report(ExitCode::usage);
+    return static_cast<int>(ExitCode::usage);
+  };
+  try {
+    app.parse(own_argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
+  } catch (const CLI::ParseError& error) {
+    if (common.version) {
+      std::printf("%s %s\n", name, k_version);
+      return 0;
+    }
+    return usage(error.what());
+  }
+  if (common.version) {
+    std::printf("%s %s\n", name, k_version);
+    return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
+  }
+  configure_log(name, common.log_format == "json" ? LogFormat::json : LogFormat::text,
+                common.quiet     ? LogLevel::warning
+                : common.verbose ? LogLevel::verbose
+                                 : LogLevel::note);
+  install_interrupt_handlers();
+  const Outcome outcome = guarded(tool, run);
+  tool.write_report(outcome.code);
+  if (outcome.signal_number != 0) die_of_signal(outcome.signal_number);
+  return static_cast<int>(outcome.code);
+}
+
+void usage_error(const std::string& message) {
+  throw Error(ExitCode::usage, "usage", "usage", message);
+}
+
+}  // namespace mad

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/exit_code.hpp"
+#include "base/report.hpp"
+
+namespace mad {
+
+/// What a tool's run() gets besides its own options.
+struct Tool {
+  Report report;
+  /// The words after the first `--`, which the option parser never sees.
+  std::vector<std::string> command;
+  bool has_command = false;
+  /// Writes --report now, for a tool that is about to exec; tool_main writes it
+  /// otherwise.  `code` is what the report says.
+  std::function<void(ExitCode code)> write_report;
+};
+
+/// The frame of every tool's main: parses the options (CLI11's errors become
+/// exit code 2), adds --help, --version, -q, -v, --log-format and --report, gives
+/// every option with a long name its MAD_<TOOL>_<OPTION> variable, installs the
+/// signal handlers, runs, prints the one error, writes the report, and turns
+/// what happened into the exit code, or the death by the signal that ended it.
+int run_tool(const char* name, int argc, char** argv, const std::function<void(CLI::App&)>& declare,
+             const std::function<ExitCode(Tool&)>& run);
+
+template <class Options>
+int tool_main(const char* name, int argc, char** argv, void (*declare)(CLI::App&, Options&),
+              ExitCode (*run)(const Options&, Tool&)) {
+  Options options;
+  return run_tool(
+      name, argc, argv, [&](CLI::App& app) { declare(app, options); },
+      [&](Tool& tool) { return run(options, tool); });
+}
+
+/// A usage error found after parsing: exit code 2, nothing opened.
+[[noreturn]] void usage_error(const std::string& message);
+
+}  // namespace mad

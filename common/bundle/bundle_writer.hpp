@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "bundle/bundle.hpp"
+#include "io/sink.hpp"
+
+namespace mad {
+
+/// Writes a bundle, a POSIX pax stream (mad-bundle(5)), to a descriptor it does not own.
+///
+/// write() takes the npz's bytes in any portions and cuts them into parts; whole
+/// pieces are passed on without being copied.  A bundle without seal() is incomplete
+/// for every reader; destruction writes nothing.
+class BundleWriter final : public Sink {
+ public:
+  /// `name` is what bundle_name() makes.
+  BundleWriter(int fd, std::string name);
+  ~BundleWriter() override;
+  BundleWriter(const BundleWriter&) = delete;
+  BundleWriter& operator=(const BundleWriter&) = delete;
+
+  void manifest(std::string_view bytes);
+  void signature(std::string_view bytes);
+  void write(Bytes bytes) override;
+  void finish() override {}  // seal() ends a bundle
+  /// Everything before is void; begin again with the manifest.
+  void restart();
+  /// Ends the last part, writes the seal and the end of the archive.
+  void seal(const Seal& seal);
+
+  const std::string& name() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mad

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/fd.hpp"
+
+namespace mad {
+
+/// A SHA-256 digest (FIPS 180-4).
+using Digest = std::array<std::uint8_t, 32>;
+
+/// 64 lower-case hex digits.
+std::string to_hex(const Digest& digest);
+/// Exactly 64 lower-case hex digits, or nothing.
+std::optional<Digest> parse_hex_digest(std::string_view text);
+
+/// The digest of one stream of bytes.
+class Sha256 {
+ public:
+  Sha256();
+  void update(Bytes bytes);
+  /// Of everything so far; the object is then spent.
+  Digest finish();
+
+  static Digest of(Bytes bytes);
+
+ private:
+  friend class ChunkedSha256;
+  std::array<std::uint32_t, 8> state_;
+  std::array<std::byte, 64> partial_{};
+  std::uint64_t length_bytes_ = 0;
+};
+
+/// The digest of the whole stream and of each consecutive `chunk_bytes` of it, the
+/// last one shorter (a stream of length 0 has no chunk), in one pass.
+///
+/// Chunks begin on the whole's block boundaries, so both digests share their
+/// message schedule: with the SHA instructions the two cost little more than one.
+class ChunkedSha256 {
+ public:
+  /// `chunk_bytes` must be a positive multiple of 64.
+  explicit ChunkedSha256(std::uint64_t chunk_bytes);
+
+  void update(Bytes bytes);
+  /// Digests of the chunks that are complete so far, in order; after finish(),
+  /// of all.
+  const std::vector<Digest>& chunks() const { return chunks_; }
+  /// Of the whole; the object is then spent.
+  Digest finish();
+
+  std::uint64_t chunk_bytes() const { return chunk_bytes_; }
+  std::uint64_t length_bytes() const { return whole_.length_bytes_; }
+
+ private:
+  void end_chunk();
+
+  std::uint64_t chunk_bytes_;
+  Sha256 whole_;
+  Sha256 chunk_;
+  std::vector<Digest> chunks_;
+};
+
+/// 4 MiB, doubled up to 16 MiB while the list of digests would pass 4,096
+/// entries: what a manifest's `chunks.chunk_bytes` is for an npz of this size.
+std::uint64_t chunk_bytes_for(std::uint64_t size_bytes);
+
+}  // namespace mad

@@ -1,0 +1,173 @@
+#include "hash/sha256_blocks.hpp"
+
+// The one-block interface is the only way into OpenSSL's assembly at a given state.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
+
+#include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mad {
+namespace portable {
+
+void sha256_blocks(Sha256State& state, const std::byte* data, std::size_t blocks) {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  std::copy(state.begin(), state.end(), std::begin(context.h));
+  SHA256_Update(&context, data, blocks * 64);
+  std::copy(std::begin(context.h), std::end(context.h), state.begin());
+}
+
+}  // namespace portable
+
+#if defined(__x86_64__)
+namespace {
+
+alignas(64) constexpr std::array<std::uint32_t, 64> k_round = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+// Far enough ahead that memory answers before the rounds of the blocks between.
+constexpr std::size_t k_prefetch_bytes = 1024;
+
+#define MAD_SHA_TARGET __attribute__((target("sha,sse4.1"), always_inline)) inline
+
+/// A state in the order that SHA256RNDS2 wants: ABEF and CDGH.
+struct Lanes {
+  __m128i abef;
+  __m128i cdgh;
+};
+
+MAD_SHA_TARGET Lanes load_lanes(const Sha256State& state) {
+  const auto* words = reinterpret_cast<const __m128i*>(state.data());
+  const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128(words), 0xB1);
+  const __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0x1B);
+  return {_mm_alignr_epi8(cdab, efgh, 8), _mm_blend_epi16(efgh, cdab, 0xF0)};
+}
+
+MAD_SHA_TARGET void store_lanes(const Lanes& lanes, Sha256State& state) {
+  const __m128i feba = _mm_shuffle_epi32(lanes.abef, 0x1B);
+  const __m128i dchg = _mm_shuffle_epi32(lanes.cdgh, 0xB1);
+  auto* words = reinterpret_cast<__m128i*>(state.data());
+  _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xF0));
+  _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+}
+
+MAD_SHA_TARGET void four_rounds(Lanes& lanes, __m128i schedule, __m128i schedule_high) {
+  lanes.cdgh = _mm_sha256rnds2_epu32(lanes.cdgh, lanes.abef, schedule);
+  lanes.abef = _mm_sha256rnds2_epu32(lanes.abef, lanes.cdgh, schedule_high);
+}
+
+/// One 64-byte block into each of `Count` states.
+template <int Count>
+MAD_SHA_TARGET void compress(std::array<Lanes, Count>& states, const std::byte* data) {
+  const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  const std::array<Lanes, Count> before = states;
+  __m128i w[4];
+  for (int i = 0; i < 4; ++i) {
+    w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);
+  }
+#pragma GCC unroll 16
+  for (int group = 0; group < 16; ++group) {
+    const __m128i constants =
+        _mm_load_si128(reinterpret_cast<const __m128i*>(k_round.data() + 4 * group));
+    const __m128i schedule = _mm_add_epi32(w[group % 4], constants);
+    const __m128i schedule_high = _mm_shuffle_epi32(schedule, 0x0E);
+#pragma GCC unroll 2
+    for (int i = 0; i < Count; ++i) four_rounds(states[i], schedule, schedule_high);
+    if (group < 12) {
+      // W[t] = s1(W[t-2]) + W[t-7] + s0(W[t-15]) + W[t-16], four at a time.
+      const __m128i& w1 = w[(group + 1) % 4];
+      const __m128i& w2 = w[(group + 2) % 4];
+      const __m128i& w3 = w[(group + 3) % 4];
+      const __m128i partial = _mm_add_epi32(_mm_sha256msg1_epu32(w[group % 4], w1),
+                                            _mm_alignr_epi8(w3, w2, 4));
+      w[group % 4] = _mm_sha256msg2_epu32(partial, w3);
+    }
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < Count; ++i) {
+    states[i].abef = _mm_add_epi32(states[i].abef, before[i].abef);
+    states[i].cdgh = _mm_add_epi32(states[i].cdgh, before[i].cdgh);
+  }
+}
+
+template <int Count>
+MAD_SHA_TARGET void compress_all(std::array<Lanes, Count>& states, const std::byte* data,
+                                 std::size_t blocks) {
+  for (; blocks != 0; --blocks, data += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(data) + k_prefetch_bytes, _MM_HINT_T0);
+    compress<Count>(states, data);
+  }
+}
+
+__attribute__((target("sha,sse4.1"))) void blocks_x86(Sha256State& state, const std::byte* data,
+                                                      std::size_t blocks) {
+  std::array<Lanes, 1> lanes = {load_lanes(state)};
+  compress_all<1>(lanes, data, blocks);
+  store_lanes(lanes[0], state);
+}
+
+__attribute__((target("sha,sse4.1"))) void blocks_twin_x86(Sha256State& one, Sha256State& two,
+                                                           const std::byte* data,
+                                                           std::size_t blocks) {
+  std::array<Lanes, 2> lanes = {load_lanes(one), load_lanes(two)};
+  compress_all<2>(lanes, data, blocks);
+  store_lanes(lanes[0], one);
+  store_lanes(lanes[1], two);
+}
+
+bool detect() {
+  // gcc 12's __builtin_cpu_supports does not know "sha": leaf 7, EBX bit 29.
+  unsigned eax = 7;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  return __builtin_cpu_supports("sse4.1") && (ebx & (1U << 29U)) != 0;
+}
+
+}  // namespace
+
+bool sha256_has_instructions() {
+  static const bool present = detect();
+  return present;
+}
+#else
+bool sha256_has_instructions() { return false; }
+#endif
+
+void sha256_blocks(Sha256State& state, const std::byte* data, std::size_t blocks) {
+  if (blocks == 0) return;
+#if defined(__x86_64__)
+  if (sha256_has_instructions()) return blocks_x86(state, data, blocks);
+#endif
+  portable::sha256_blocks(state, data, blocks);
+}
+
+void sha256_blocks_twin(Sha256State& one, Sha256State& two, const std::byte* data,
+                        std::size_t blocks) {
+#if defined(__x86_64__)
+  if (sha256_has_instructions()) return blocks_twin_x86(one, two, data, blocks);
+#endif
+  // A piece at a time, so that the second pass finds it in the cache.
+  constexpr std::size_t k_piece_blocks = 256;
+  for (; blocks != 0;) {
+    const std::size_t now = std::min(blocks, k_piece_blocks);
+    portable::sha256_blocks(one, data, now);
+    portable::sha256_blocks(two, data, now);
+    data += now * 64;
+    blocks -= now;
+  }
+}
+
+}  // namespace mad

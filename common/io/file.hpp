@@ -1,0 +1,70 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/fd.hpp"
+
+namespace mad {
+
+/// Opens an existing regular file for reading.  A symbolic link in its last
+/// component, a directory, a FIFO or a device is refused (code refused, reason
+/// `not-regular`) and never waited for.  Throws system_error.
+Fd open_regular(const std::string& path);
+/// The same relative to a directory; `subject` names it in errors.
+Fd open_regular_at(int directory, const std::string& name, const std::string& subject);
+
+/// Opens a directory for fsync, flock and *at calls; follows links.
+Fd open_directory(const std::string& path);
+
+struct ::stat stat_fd(int fd, const std::string& subject);
+
+/// The whole of a small file; more than `max_bytes` is refused (`too-large`).
+std::string read_small_file(int fd, std::size_t max_bytes, const std::string& subject);
+
+/// The directory part (`.` where there is none) and the last component.
+struct SplitPath {
+  std::string directory;
+  std::string name;
+};
+SplitPath split_path(const std::string& path);
+
+std::string absolute_path(const std::string& path);
+
+/// Whether fsync is called: `none` trusts the machine to stay up.
+enum class Durability { full, none };
+
+/// fsync; EINVAL and EROFS (special files, read-only media) are accepted.
+void sync_fd(int fd, const std::string& subject, Durability durability);
+
+/// How a lock on a directory is held; released when it is destroyed, or its
+/// holder dies.
+enum class LockMode { shared, exclusive };
+
+/// flock(2) on an open directory, waited for up to `timeout_ms`.  Nothing where
+/// the file system has no such locks (NFS without lockd).  Throws
+/// Error(io, `lock-timeout`) naming the directory.
+void lock_directory(int directory, LockMode mode, int timeout_ms, const std::string& subject);
+void unlock_directory(int directory);
+
+/// A temporary beside its final name, mode 0600, under an exclusive flock for as
+/// long as its writer lives: `.NAME.mad-XXXXXX`.
+struct Temporary {
+  Fd fd;
+  std::string name;
+};
+Temporary create_temporary(int directory, const std::string& final_name,
+                           const std::string& subject);
+
+/// Unlinks the temporaries for `final_name` whose writer is dead: the next run
+/// removes what a SIGKILL left.  A directory that cannot be written is left be.
+void remove_dead_temporaries(int directory, const std::string& final_name);
+
+/// The names in a directory, sorted bytewise, without `.` and `..`.
+std::vector<std::string> list_directory(int directory, const std::string& subject);
+
+}  // namespace mad

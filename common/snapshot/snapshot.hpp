@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hash/sha256.hpp"
+#include "io/file.hpp"
+#include "manifest/manifest.hpp"
+#include "manifest/topology.hpp"
+#include "npz/npz_auditor.hpp"
+
+namespace mad {
+
+inline constexpr std::string_view k_manifest_suffix = ".manifest.json";
+inline constexpr std::string_view k_next_suffix = ".manifest.json.next";
+
+/// A snapshot on disk opened for reading: the pair belongs together even where a
+/// writer is replacing it or died while doing so.
+struct OpenSnapshot {
+  Fd npz;
+  std::uint64_t size_bytes = 0;
+  /// The manifest's exact bytes; nothing where it is missing.
+  std::optional<std::string> manifest;
+  /// Its path: the manifest, or the `.next` that an interrupted writer left and
+  /// that belongs to the npz.
+  std::string manifest_path;
+};
+
+enum class ManifestNeed { required, optional };
+
+/// Opens the pair under a shared lock on its directory where that can be had.
+/// Where a `.next` exists, chooses by hashing the npz, and says so (log_note).
+/// Writes nothing.  Throws Error(not_found, `snapshot-missing` | `manifest-missing`),
+/// Error(refused, `not-regular`).  Does not verify.
+OpenSnapshot open_snapshot(const std::string& npz_path, ManifestNeed need);
+
+/// The digests of a file and of its chunks, `chunk_bytes_for` its size.
+struct FileDigests {
+  Digest sha256{};
+  std::uint64_t size_bytes = 0;
+  Chunks chunks;
+};
+FileDigests digest_file(int file, const std::string& subject, std::string_view progress_label);
+
+/// The topology of an audited archive.
+Topology topology_of(const std::vector<NpzMember>& members);
+
+/// `_meta/step_count` where it is there: a 0-d (or one-element) integer array.
+std::optional<std::int64_t> step_of(int archive, const std::vector<NpzMember>& members);
+
+}  // namespace mad
