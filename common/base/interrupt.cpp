@@ -52,7 +52,9 @@ void install_interrupt_handlers() {
   }
 }
 
-int interrupt_fd() { return wake_pipe[0]; }
+int interrupt_fd() {
+  return wake_pipe[0];
+}
 
 void check_interrupted() {
   if (const int signal_number = pending_signal.load()) throw Interrupted{signal_number};

@@ -68,8 +68,8 @@ void configure_log(std::string_view tool, LogFormat format, LogLevel most) {
 void log(LogLevel level, std::string_view message) {
   if (!log_shows(level)) return;
   if (config().format == LogFormat::json) return put(json_head(level, message) + "}");
-  put(config().tool + ": " + (level <= LogLevel::warning ? name_of(level) + std::string(": ") : "") +
-      indented(message));
+  put(config().tool + ": " +
+      (level <= LogLevel::warning ? name_of(level) + std::string(": ") : "") + indented(message));
 }
 
 void log_error(const Error& error) {
@@ -86,8 +86,14 @@ void log_error(const Error& error) {
   put(text);
 }
 
-bool log_shows(LogLevel level) { return level <= config().most; }
-LogFormat log_format() { return config().format; }
-const std::string& tool_name() { return config().tool; }
+bool log_shows(LogLevel level) {
+  return level <= config().most;
+}
+LogFormat log_format() {
+  return config().format;
+}
+const std::string& tool_name() {
+  return config().tool;
+}
 
 }  // namespace mad

@@ -21,9 +21,15 @@ enum class LogLevel { error = 0, warning = 1, note = 2, verbose = 3 };
 void configure_log(std::string_view tool, LogFormat format, LogLevel most);
 
 void log(LogLevel level, std::string_view message);
-inline void log_warning(std::string_view message) { log(LogLevel::warning, message); }
-inline void log_note(std::string_view message) { log(LogLevel::note, message); }
-inline void log_verbose(std::string_view message) { log(LogLevel::verbose, message); }
+inline void log_warning(std::string_view message) {
+  log(LogLevel::warning, message);
+}
+inline void log_note(std::string_view message) {
+  log(LogLevel::note, message);
+}
+inline void log_verbose(std::string_view message) {
+  log(LogLevel::verbose, message);
+}
 
 /// The form of STYLE: subject first, further lines of the message indented.
 void log_error(const Error& error);

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -28,7 +29,7 @@ std::size_t terminal_columns() {
 
 std::string minutes(double seconds) {
   std::array<char, 32> text{};
-  const auto whole = static_cast<std::uint64_t>(seconds + 0.5);
+  const auto whole = static_cast<std::uint64_t>(std::llround(seconds));
   std::snprintf(text.data(), text.size(), "%llu:%02llu",
                 static_cast<unsigned long long>(whole / 60),
                 static_cast<unsigned long long>(whole % 60));
@@ -37,13 +38,15 @@ std::string minutes(double seconds) {
 
 }  // namespace
 
-Progress::Progress(std::string label, std::optional<std::uint64_t> total_bytes)
+Progress::Progress(const std::string& label, std::optional<std::uint64_t> total_bytes)
     : label_(printable(label, 40)),
       total_bytes_(total_bytes),
       enabled_(isatty(STDERR_FILENO) == 1 && log_shows(LogLevel::note) &&
                log_format() == LogFormat::text) {}
 
-Progress::~Progress() { clear_progress_line(); }
+Progress::~Progress() {
+  clear_progress_line();
+}
 
 void Progress::add(std::uint64_t bytes) {
   done_bytes_ += bytes;

@@ -15,7 +15,7 @@ namespace mad {
 class Progress {
  public:
   /// `total_bytes` is absent where the length is not known in advance.
-  Progress(std::string label, std::optional<std::uint64_t> total_bytes);
+  Progress(const std::string& label, std::optional<std::uint64_t> total_bytes);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

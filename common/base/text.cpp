@@ -165,6 +165,8 @@ std::string utc_now_rfc3339() {
   return text.data();
 }
 
-std::string utc_now_compact() { return utc_now("%Y%m%dT%H%M%SZ"); }
+std::string utc_now_compact() {
+  return utc_now("%Y%m%dT%H%M%SZ");
+}
 
 }  // namespace mad

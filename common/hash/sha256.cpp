@@ -94,7 +94,8 @@ ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes) : chunk_bytes_(chunk_byt
 void ChunkedSha256::update(Bytes bytes) {
   while (!bytes.empty()) {
     const std::uint64_t room = chunk_bytes_ - chunk_.length_bytes_;
-    const Bytes now = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
+    const Bytes now =
+        bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
     bytes = bytes.subspan(now.size());
     // Both are at the same place in a block; only whole blocks can be shared.
     const std::size_t held = whole_.length_bytes_ % k_block;

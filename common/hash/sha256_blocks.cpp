@@ -74,12 +74,13 @@ MAD_SHA_TARGET void compress(std::array<Lanes, Count>& states, const std::byte* 
   const std::array<Lanes, Count> before = states;
   __m128i w[4];
   for (int i = 0; i < 4; ++i) {
-    w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);
+    w[i] =
+        _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);
   }
 #pragma GCC unroll 16
-  for (int group = 0; group < 16; ++group) {
+  for (std::size_t group = 0; group < 16; ++group) {
     const __m128i constants =
-        _mm_load_si128(reinterpret_cast<const __m128i*>(k_round.data() + 4 * group));
+        _mm_load_si128(reinterpret_cast<const __m128i*>(k_round.data() + std::size_t{4} * group));
     const __m128i schedule = _mm_add_epi32(w[group % 4], constants);
     const __m128i schedule_high = _mm_shuffle_epi32(schedule, 0x0E);
 #pragma GCC unroll 2
@@ -89,8 +90,8 @@ MAD_SHA_TARGET void compress(std::array<Lanes, Count>& states, const std::byte* 
       const __m128i& w1 = w[(group + 1) % 4];
       const __m128i& w2 = w[(group + 2) % 4];
       const __m128i& w3 = w[(group + 3) % 4];
-      const __m128i partial = _mm_add_epi32(_mm_sha256msg1_epu32(w[group % 4], w1),
-                                            _mm_alignr_epi8(w3, w2, 4));
+      const __m128i partial =
+          _mm_add_epi32(_mm_sha256msg1_epu32(w[group % 4], w1), _mm_alignr_epi8(w3, w2, 4));
       w[group % 4] = _mm_sha256msg2_epu32(partial, w3);
     }
   }
@@ -143,7 +144,9 @@ bool sha256_has_instructions() {
   return present;
 }
 #else
-bool sha256_has_instructions() { return false; }
+bool sha256_has_instructions() {
+  return false;
+}
 #endif
 
 void sha256_blocks(Sha256State& state, const std::byte* data, std::size_t blocks) {

@@ -25,7 +25,9 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.name.empty()) unlinkat(directory_.get(), temporary_.name.c_str(), 0);
 }
 
-void AtomicFile::write(Bytes bytes) { write_full(temporary_.fd.get(), bytes, path_); }
+void AtomicFile::write(Bytes bytes) {
+  write_full(temporary_.fd.get(), bytes, path_);
+}
 
 void AtomicFile::finish() {
   if (fchmod(temporary_.fd.get(), mode_) != 0) throw output_error("set the mode of", path_, errno);

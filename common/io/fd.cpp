@@ -65,8 +65,8 @@ std::size_t pread_full(int fd, MutableBytes into, std::uint64_t offset,
   std::size_t done = 0;
   while (done < into.size()) {
     check_interrupted();
-    const ssize_t n = pread(fd, into.data() + done, into.size() - done,
-                            static_cast<off_t>(offset + done));
+    const ssize_t n =
+        pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
     if (n == 0) break;
     if (n > 0) {
       done += static_cast<std::size_t>(n);

@@ -59,7 +59,9 @@ std::string random_suffix() {
 
 }  // namespace
 
-Fd open_regular(const std::string& path) { return open_regular_at(AT_FDCWD, path, path); }
+Fd open_regular(const std::string& path) {
+  return open_regular_at(AT_FDCWD, path, path);
+}
 
 Fd open_regular_at(int directory, const std::string& name, const std::string& subject) {
   // O_NONBLOCK so that a FIFO cannot make the open hang.
@@ -151,13 +153,16 @@ void lock_directory(int directory, LockMode mode, int timeout_ms, const std::str
   }
 }
 
-void unlock_directory(int directory) { flock(directory, LOCK_UN); }
+void unlock_directory(int directory) {
+  flock(directory, LOCK_UN);
+}
 
 Temporary create_temporary(int directory, const std::string& final_name,
                            const std::string& subject) {
   for (int attempt = 0; attempt < 100; ++attempt) {
     const std::string name = temporary_prefix(final_name) + random_suffix();
-    Fd fd(openat(directory, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    Fd fd(
+        openat(directory, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd) {
       flock(fd.get(), LOCK_EX | LOCK_NB);
       struct ::stat mine {};
@@ -180,7 +185,8 @@ Temporary create_temporary(int directory, const std::string& final_name,
 void remove_dead_temporaries(int directory, const std::string& final_name) {
   const std::string prefix = temporary_prefix(final_name);
   for (const std::string& name : list_directory(directory, "the directory of " + final_name)) {
-    if (name.size() != prefix.size() + k_random_length || name.compare(0, prefix.size(), prefix) != 0) {
+    if (name.size() != prefix.size() + k_random_length ||
+        name.compare(0, prefix.size(), prefix) != 0) {
       continue;
     }
     const Fd fd(openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));

@@ -7,7 +7,9 @@
 
 namespace mad {
 
-void widen_pipe(int fd) { fcntl(fd, F_SETPIPE_SZ, 1 << 20); }
+void widen_pipe(int fd) {
+  fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+}
 
 void refuse_terminal(int fd, const std::string& what) {
   if (isatty(fd) != 1) return;
