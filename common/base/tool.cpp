@@ -59,6 +59,29 @@ void finish_options(CLI::App& app, const char* tool) {
   }
 }
 
+/// Where the report goes when the arguments could not be parsed.
+std::string report_path_of(const char* tool, int argc, char** argv) {
+  constexpr std::string_view k_option = "--report";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == k_option && i + 1 < argc) return argv[i + 1];
+    if (word.substr(0, k_option.size() + 1) == "--report=") {
+      return std::string(word.substr(k_option.size() + 1));
+    }
+  }
+  const char* path = std::getenv(environment_name(tool, "report").c_str());
+  return path == nullptr ? "" : path;
+}
+
+/// A surplus word may be a URL with a secret in it: only options are repeated.
+std::string surplus(const std::vector<std::string>& words) {
+  std::string message = "unexpected argument";
+  for (const std::string& word : words) {
+    if (word.substr(0, 1) == "-") message += " " + printable(word.substr(0, word.find('=')), 60);
+  }
+  return message;
+}
+
 /// The report must not follow a link out of a directory that others write to,
 /// nor be seen half-written: a temporary beside it, then a rename.
 void write_report_file(const std::string& path, const std::string& text) {
@@ -164,12 +187,16 @@ int run_tool(const char* name, int argc, char** argv, const std::function<void(C
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
+  } catch (const CLI::ExtrasError&) {
+    common.report_path = report_path_of(name, own_argc, argv);
+    return usage(surplus(app.remaining(true)));
   } catch (const CLI::ParseError& error) {
     if (common.version) {
       std::printf("%s %s\n", name, k_version);
       return 0;
     }
-    return usage(error.what());
+    common.report_path = report_path_of(name, own_argc, argv);
+    return usage(printable(error.what()));
   }
   if (common.version) {
     std::printf("%s %s\n", name, k_version);

@@ -1,0 +1,117 @@
+"""What every tool does alike: help, version, usage errors, reports, logs, signals."""
+
+import json
+import os
+import signal
+import subprocess
+
+import madtest
+
+TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-resume"]
+
+
+class Frame(madtest.Case):
+    def test_version_and_help_go_to_standard_output_and_exit_0(self):
+        for tool in TOOLS:
+            done = madtest.run(tool, "--version")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), tool)
+            self.assertRegex(done.stdout.decode(), rf"^{tool} \d+\.\d+\.\d+\n$")
+            done = madtest.run(tool, "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), tool)
+            for option in ("--version", "--quiet", "--verbose", "--log-format", "--report"):
+                self.assertIn(option, done.stdout.decode(), tool)
+
+    def test_an_unknown_option_is_a_usage_error_and_still_reported(self):
+        for tool in TOOLS:
+            report = self.tmp / f"{tool}.json"
+            done = madtest.run(tool, "--report", report, "--no-such-option=secret")
+            self.assert_refused(done, 2, "--no-such-option")
+            self.assertNotIn("secret", done.stderr)
+            outcome = json.loads(report.read_text())
+            self.assertEqual(outcome["tool"], tool)
+            self.assertEqual((outcome["code"], outcome["reason"]), (2, "usage"))
+
+    def test_a_surplus_operand_is_not_repeated_as_it_may_hold_a_secret(self):
+        done = madtest.run("mad-fetch", "file:///x", "https://user:hunter2@host/x")
+        self.assert_refused(done, 2, "unexpected argument")
+        self.assertNotIn("hunter2", done.stderr)
+
+    def test_json_logs_are_one_object_a_line_with_code_and_reason(self):
+        done = madtest.run("mad-verify", "--log-format", "json", self.tmp / "none.npz")
+        self.assertEqual(done.returncode, 5, done.stderr)
+        lines = [json.loads(line) for line in done.stderr.splitlines()]
+        errors = [line for line in lines if line["level"] == "error"]
+        self.assertEqual(len(errors), 1)
+        self.assertEqual(errors[0]["tool"], "mad-verify")
+        self.assertEqual(errors[0]["code"], 5)
+        self.assertIn("none.npz", errors[0]["subject"])
+
+    def test_an_option_beats_its_variable_and_the_variable_works_alone(self):
+        state = madtest.make_state(self.tmp / "state", madtest.small_arrays())
+        out = self.tmp / "out.npz"
+        for argv, env, stage in (
+            ([], {"MAD_SNAPSHOT_STAGE": "from-env"}, "from-env"),
+            (["--stage", "from-option"], {"MAD_SNAPSHOT_STAGE": "from-env"}, "from-option"),
+        ):
+            done = madtest.run("mad-snapshot", "-o", out, *argv, state, env=env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            manifest = json.loads((self.tmp / "out.npz.manifest.json").read_text())
+            self.assertEqual(manifest["extra"]["stage_at_snapshot"], stage)
+
+    def test_a_value_in_brackets_is_not_split(self):
+        state = madtest.make_state(self.tmp / "state", madtest.small_arrays())
+        done = madtest.run("mad-snapshot", "-o", self.tmp / "out.npz", "--extra", "list=[1,2]",
+                           "--session-id", "[a,b]", state)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        extra = json.loads((self.tmp / "out.npz.manifest.json").read_text())["extra"]
+        self.assertEqual((extra["list"], extra["session_id"]), ([1, 2], "[a,b]"))
+
+    def test_a_filter_whose_reader_is_gone_dies_of_sigpipe_and_says_nothing(self):
+        madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run([madtest.tool("mad-fetch"), self.tmp / "sim.npz"], stdout=writing,
+                              stderr=subprocess.PIPE, env=madtest.clean_environment(), timeout=60,
+                              check=False)
+        os.close(writing)
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
+
+    def test_a_tool_that_waits_for_its_input_dies_of_the_signal_that_ends_it(self):
+        for tool in ("mad-verify", "mad-resume"):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                report = self.tmp / "report.json"
+                process = subprocess.Popen(
+                    [madtest.tool(tool), "--report", report], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.tmp,
+                    env=madtest.clean_environment(TMPDIR=self.tmp))
+                self.wait_until_it_polls(process.pid)
+                process.send_signal(number)
+                process.communicate(timeout=60)
+                self.assertEqual(process.returncode, -number, tool)
+                outcome = json.loads(report.read_text())
+                self.assertEqual((outcome["status"], outcome["signal"]), ("signal", number))
+                report.unlink()
+                self.assertEqual(madtest.tree(self.tmp), {}, tool)
+
+    def wait_until_it_polls(self, pid):
+        """Until the process sleeps in poll(2) with its handlers installed."""
+        while True:
+            with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+                if "poll" in file.read():
+                    return
+
+    def test_a_report_that_cannot_be_written_is_said_and_changes_nothing(self):
+        done = madtest.run("mad-verify", "--report", self.tmp / "no/such/dir/report.json",
+                           self.tmp / "none.npz")
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("report.json", done.stderr)
+
+    def test_tools_run_with_standard_descriptors_closed(self):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        done = madtest.dash(f"mad-verify {npz} <&- >&- 2>&-")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(madtest.reference_verify(npz)["schema_version"], 1)
+
+
+if __name__ == "__main__":
+    madtest.main()
