@@ -49,7 +49,6 @@ void declare_common(CLI::App& app, CommonOptions& common) {
 }
 
 void finish_options(CLI::App& app, const char* tool) {
-  app.option_defaults()->always_capture_default(false);
   for (CLI::Option* option : app.get_options()) {
     // CLI11 would split a value such as [a,b] at its commas.
     option->allow_extra_args(false);
