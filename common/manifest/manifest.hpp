@@ -13,11 +13,14 @@ namespace mad {
 inline constexpr int k_schema_version = 1;
 /// A reader of schema N reads N and N-1, never below 1.
 inline constexpr int k_oldest_schema_version = 1;
-/// A manifest larger than this is refused (`too-large`).  Room for 16 MiB chunks of a
-/// petabyte would be more; 64 MiB would break the memory bound.
+/// A manifest larger than this is refused (`too-large`): it is held in memory.  Room
+/// for the digests of 1.7 TiB in chunks of 16 MiB.
 inline constexpr std::size_t k_max_manifest_bytes = std::size_t{8} << 20U;
+/// Larger chunks are refused: a verifier holds a chunk back until it has seen it whole.
+inline constexpr std::uint64_t k_max_chunk_bytes = std::uint64_t{16} << 20U;
 
-/// The digests of each consecutive `chunk_bytes` of the npz, the last one shorter.
+/// The digests of each consecutive `chunk_bytes` of the npz, the last one shorter; an
+/// empty npz has none.  `chunk_bytes` is a multiple of 64.
 struct Chunks {
   std::uint64_t chunk_bytes = 0;
   std::vector<Digest> digests;
@@ -34,6 +37,8 @@ struct Manifest {
   std::string extra = "{}";
   std::optional<std::string> created_at;
   std::optional<std::int64_t> step;
+  /// Absent too where the list is by an algorithm that this reader does not know.
+  /// Their number is held against `size_bytes` where that is there.
   std::optional<Chunks> chunks;
 };
 
@@ -45,7 +50,10 @@ struct Manifest {
 Manifest parse_manifest(std::string_view bytes, const std::string& subject);
 
 /// The manifest's bytes: `schema_version`, `sha256`, `size_bytes`, `extra` first and
-/// in this order, two blanks of indent, a final newline.
+/// in this order, two blanks of indent, a final newline.  `extra` goes out as it is.
+///
+/// `chunks` is left out where the manifest would pass k_max_manifest_bytes with it.
+/// Throws Error(refused, `too-large`) where `extra` alone passes that.
 std::string format_manifest(const Manifest& manifest);
 
 /// Sets `key` of the object text `extra` to `value`: JSON where it parses, else a

@@ -29,9 +29,16 @@ std::vector<std::string> topology_differences(const Topology& expected, const To
 void require_same_topology(const Topology& expected, const Topology& found,
                            const std::string& subject);
 
+/// A dtype for people and for JSON: `<f8` for NumPy's literal `'<f8'`; a structured
+/// one as it is.
+std::string format_dtype(const std::string& descr);
+/// `(2, 3)`, `(3,)`, `()`.
+std::string format_array_shape(const std::vector<std::uint64_t>& shape);
+
 /// Topology as JSON: {"ball/vel": {"dtype": "<f8", "shape": [2]}, …}.
 std::string format_topology_json(const Topology& topology);
-/// Untrusted.  Throws Error(refused, `topology-invalid`).
+/// Untrusted; its size is the caller's to bound.  Unknown keys of an array are ignored.
+/// Throws Error(refused, `topology-invalid`).
 Topology parse_topology_json(std::string_view bytes, const std::string& subject);
 
 }  // namespace mad
