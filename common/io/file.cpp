@@ -46,6 +46,8 @@ std::string temporary_prefix(const std::string& final_name) {
 
 constexpr std::size_t k_random_length = 8;
 
+}  // namespace
+
 std::string random_suffix() {
   std::array<unsigned char, k_random_length> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
@@ -56,8 +58,6 @@ std::string random_suffix() {
   for (const unsigned char byte : bytes) suffix += k_letters[byte & 31U];
   return suffix;
 }
-
-}  // namespace
 
 Fd open_regular(const std::string& path) {
   return open_regular_at(AT_FDCWD, path, path);

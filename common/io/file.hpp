@@ -64,6 +64,9 @@ Temporary create_temporary(int directory, const std::string& final_name,
 /// removes what a SIGKILL left.  A directory that cannot be written is left be.
 void remove_dead_temporaries(int directory, const std::string& final_name);
 
+/// Eight random letters and digits that every file system tells apart.
+std::string random_suffix();
+
 /// The names in a directory, sorted bytewise, without `.` and `..`.
 std::vector<std::string> list_directory(int directory, const std::string& subject);
 
