@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,22 +12,38 @@
 
 namespace mad {
 
+/// Whether the path names the snapshot, or only gives the stem of a new name.
+enum class Naming {
+  exact,
+  /// `DIR/STEM.npz` becomes what next_name_in(DIR, STEM) says at the moment of
+  /// publishing, under the lock, so that name order is commit order.
+  sequence,
+};
+
 struct PublishOptions {
   Durability durability = Durability::full;
-  /// Mode of both files; where absent, that of the npz replaced, else 0600.
+  /// Mode of both files; where absent, that of the npz replaced, else 0600.  In a
+  /// directory that everybody may write to (/tmp) nothing is inherited.
   std::optional<mode_t> mode;
   int lock_timeout_ms = 10'000;
+  Naming naming = Naming::exact;
 };
 
 /// A snapshot replaced so that at every instant, through SIGKILL, power loss and a
 /// second writer that dies too, these tools find the whole old one or the whole new.
 ///
-/// Construction takes the directory's exclusive lock, recovers what an earlier writer
-/// left (recover_snapshot), removes dead temporaries, lets the lock go, and opens the
-/// temporary npz, which write() fills.  publish() then: fsync(npz); lock; recover
-/// again; write the manifest as `.next`, fsync; fsync(directory); rename the npz;
-/// fsync(directory); rename `.next` to the manifest; fsync(directory).  Destruction
-/// without publish() removes the temporary and leaves the old snapshot as it was.
+/// Construction recovers what an earlier writer left (recover_snapshot) and removes
+/// dead temporaries where the directory's lock is free, and opens the temporary npz,
+/// which write() fills; the temporary is kept alive by its own flock, so the directory's
+/// lock is not held meanwhile.  publish() then: fsync(npz); lock; recover; fsync(directory),
+/// which settles what an earlier writer renamed and could not sync; write the manifest
+/// as `.next`, fsync; fsync(directory); rename the npz; fsync(directory); rename
+/// `.next` to the manifest; fsync(directory).
+///
+/// A failure before the npz is renamed removes the temporary and `.next` and leaves
+/// the old snapshot as it was.  One after it leaves `.next`, by which readers find the
+/// new snapshot, and the message says so.  Destruction without publish() removes the
+/// temporary.
 ///
 /// Throws Error(io); Error(refused, `not-regular`) where `npz_path` or its manifest
 /// is a symbolic link or no regular file.
@@ -37,6 +54,9 @@ class SnapshotPublisher final : public Sink {
   SnapshotPublisher(const SnapshotPublisher&) = delete;
   SnapshotPublisher& operator=(const SnapshotPublisher&) = delete;
 
+  /// Asks for the space now, so that a full disk is known before anything is read;
+  /// does nothing where the file system cannot.
+  void reserve(std::uint64_t size_bytes);
   /// The next bytes of the npz.
   void write(Bytes bytes) override;
   /// Forget what was written so far: the stream began again.
@@ -44,9 +64,12 @@ class SnapshotPublisher final : public Sink {
   /// The temporary npz, open for reading and writing, for checks before publishing.
   int npz_fd() const;
   /// `manifest` is its exact bytes; nothing publishes a bare npz (for
-  /// --skip-integrity-check) and removes a manifest that would not belong to it.
+  /// --skip-integrity-check), whose old manifest is removed before it is replaced:
+  /// what readers find on the way is a bare npz, the old one or the new.
   void publish(const std::optional<std::string>& manifest);
-  void finish() override;  // a Sink's end: only publish() makes it count
+  void finish() override {}  // a Sink's end: only publish() makes it count
+  /// Where the snapshot is; with Naming::sequence, known after publish().
+  const std::string& path() const;
 
  private:
   struct State;
@@ -58,7 +81,8 @@ enum class Recovery { nothing, completed, discarded };
 
 /// Brings the pair to rest after an interrupted writer, under the directory's
 /// exclusive lock, which it takes: a mismatched pair whose npz matches `.next` gets it
-/// as its manifest; else `.next` is deleted; then fsync(directory).
+/// as its manifest; else `.next` is deleted; then fsync(directory).  Dead temporaries
+/// are removed too.
 Recovery recover_snapshot(const std::string& npz_path, const PublishOptions& options);
 
 /// Where a new snapshot of `npz_path` goes: itself or, where MAD_RESUME_STATUS says

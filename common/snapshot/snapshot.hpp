@@ -47,7 +47,13 @@ FileDigests digest_file(int file, const std::string& subject, std::string_view p
 /// The topology of an audited archive.
 Topology topology_of(const std::vector<NpzMember>& members);
 
-/// `_meta/step_count` where it is there: a 0-d (or one-element) integer array.
+/// The array that says which step a state is of.
+inline constexpr std::string_view k_step_key = "_meta/step_count";
+
+/// The value of a 0-d (or one-element) integer array, whose data is `item`.
+std::optional<std::int64_t> parse_step(const NpyHeader& header, Bytes item);
+
+/// `_meta/step_count` where it is there and parse_step can read it.
 std::optional<std::int64_t> step_of(int archive, const std::vector<NpzMember>& members);
 
 }  // namespace mad

@@ -1,0 +1,369 @@
+#include "snapshot/publish.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "manifest/manifest.hpp"
+#include "snapshot/names.hpp"
+#include "snapshot/pair.hpp"
+#include "snapshot/snapshot.hpp"
+
+namespace mad {
+namespace {
+
+/// Writing back begins this early, so that the fsync at the end has little left to do.
+constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
+
+Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
+  Fd directory(open(names.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) return directory;
+  const int failure = errno;
+  Error error = output_error("open the directory of", npz_path, failure);
+  if (failure != ENOENT) throw error;
+  throw Error(error.code, error.reason, error.subject, error.message,
+              "create it first: mkdir -p " + printable(names.directory));
+}
+
+/// What stands under a name that is about to be replaced, which must be a regular
+/// file: a link would be replaced instead of followed, and its owner surprised.
+std::optional<struct ::stat> replaced_file(int directory, const PairNames& names,
+                                           const std::string& name) {
+  struct ::stat status {};
+  if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (!S_ISREG(status.st_mode)) open_regular_at(directory, name, names.path(name));
+    return status;
+  }
+  if (errno != ENOENT) throw output_error("stat", names.path(name), errno);
+  return std::nullopt;
+}
+
+bool anyone_may_write(int directory, const std::string& subject) {
+  return (stat_fd(directory, subject).st_mode & S_IWOTH) != 0;
+}
+
+void unlink_name(int directory, const PairNames& names, const std::string& name) {
+  if (unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT) {
+    throw output_error("remove", names.path(name), errno);
+  }
+}
+
+void rename_name(int directory, const PairNames& names, const std::string& from,
+                 const std::string& to) {
+  if (renameat(directory, from.c_str(), directory, to.c_str()) != 0) {
+    throw output_error("rename " + printable(from) + " to", names.path(to), errno);
+  }
+}
+
+/// Opens a file that recovery looks at; nothing where it is missing or no regular file.
+Fd open_if_regular(int directory, const PairNames& names, const std::string& name) {
+  try {
+    return open_regular_at(directory, name, names.path(name));
+  } catch (const Error& error) {
+    if (error.code == ExitCode::not_found || error.code == ExitCode::refused) return {};
+    throw;
+  }
+}
+
+std::optional<std::string> text_of(const Fd& file, const std::string& subject) {
+  if (!file) return std::nullopt;
+  try {
+    return read_small_file(file.get(), k_max_manifest_bytes, subject);
+  } catch (const Error& error) {
+    if (error.code == ExitCode::refused) return std::nullopt;
+    throw;
+  }
+}
+
+/// recover_snapshot, with the lock held.
+Recovery recover_locked(int directory, const PairNames& names, Durability durability) {
+  struct ::stat status {};
+  if (fstatat(directory, names.next.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return Recovery::nothing;
+    throw output_error("stat", names.path(names.next), errno);
+  }
+  const Fd npz = open_if_regular(directory, names, names.npz);
+  const Fd manifest = open_if_regular(directory, names, names.manifest);
+  const Fd next = open_if_regular(directory, names, names.next);
+  const bool completes =
+      npz && next &&
+      owner_of(npz.get(),
+               static_cast<std::uint64_t>(stat_fd(npz.get(), names.path(names.npz)).st_size),
+               text_of(manifest, names.path(names.manifest)), text_of(next, names.path(names.next)),
+               names) == Owner::next;
+  if (completes) {
+    // The writer may have died before it could sync any of these.
+    sync_fd(npz.get(), names.path(names.npz), durability);
+    sync_fd(next.get(), names.path(names.next), durability);
+    sync_fd(directory, names.directory, durability);
+    rename_name(directory, names, names.next, names.manifest);
+    log_note(printable(names.path(names.npz)) +
+             ": completed the snapshot of a writer that was interrupted");
+  } else {
+    unlink_name(directory, names, names.next);
+    log_verbose(printable(names.path(names.next)) +
+                ": removed; its writer died before it replaced the snapshot");
+  }
+  sync_fd(directory, names.directory, durability);
+  return completes ? Recovery::completed : Recovery::discarded;
+}
+
+class DirectoryLock {
+ public:
+  DirectoryLock(int directory, int timeout_ms, const std::string& subject) : directory_(directory) {
+    lock_directory(directory, LockMode::exclusive, timeout_ms, subject);
+  }
+  ~DirectoryLock() { unlock_directory(directory_); }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+ private:
+  int directory_;
+};
+
+/// The manifest under the name `.next`, removed unless it was kept.
+class NextManifest {
+ public:
+  NextManifest(int directory, const PairNames& names) : directory_(directory), names_(names) {}
+  ~NextManifest() {
+    if (written_ && !kept_) unlinkat(directory_, names_.next.c_str(), 0);
+  }
+  NextManifest(const NextManifest&) = delete;
+  NextManifest& operator=(const NextManifest&) = delete;
+
+  void write(const std::string& text, mode_t mode, Durability durability) {
+    const std::string subject = names_.path(names_.next);
+    Fd file(openat(directory_, names_.next.c_str(),
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file) throw output_error("create", subject, errno);
+    written_ = true;
+    if (fchmod(file.get(), mode) != 0) throw output_error("set the mode of", subject, errno);
+    pwrite_full(file.get(), as_bytes(text), 0, subject);
+    sync_fd(file.get(), subject, durability);
+    file.close(subject);
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  int directory_;
+  const PairNames& names_;
+  bool written_ = false;
+  bool kept_ = false;
+};
+
+/// `error`, with what a reader finds after it.
+Error after_commit(const Error& error, const std::string& found) {
+  return {error.code, error.reason, error.subject, error.message + '\n' + found, error.hint};
+}
+
+}  // namespace
+
+struct SnapshotPublisher::State {
+  State(const std::string& npz_path, const PublishOptions& chosen)
+      : names(npz_path), options(chosen), path(npz_path) {
+    directory = open_output_directory(names, npz_path);
+  }
+
+  int dir() const { return directory.get(); }
+  void sync(int fd, const std::string& subject) const { sync_fd(fd, subject, options.durability); }
+  void sync_directory() const { sync(dir(), names.directory); }
+
+  mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
+  void clean_up_early();
+  void recover_sequence();
+  void replace(const std::string& manifest, mode_t mode);
+  void replace_bare();
+  void rename_npz();
+
+  PairNames names;
+  PublishOptions options;
+  std::string path;
+  Fd directory;
+  Temporary temporary;
+  std::uint64_t written_bytes = 0;
+  std::uint64_t flushed_bytes = 0;
+};
+
+mode_t SnapshotPublisher::State::mode_of(const std::optional<struct ::stat>& replaced) const {
+  if (options.mode) return *options.mode;
+  // Where anyone may write, anyone may have put a world-readable file there first.
+  if (!replaced || anyone_may_write(dir(), names.directory)) return 0600;
+  return replaced->st_mode & 0777U;
+}
+
+void SnapshotPublisher::State::recover_sequence() {
+  const auto entries = list_directory(dir(), names.directory);
+  for (const std::string& name : interrupted_names(entries, stem_of(names.npz))) {
+    recover_locked(dir(), PairNames(names.path(name)), options.durability);
+  }
+}
+
+/// Makes room before anything is written.  A copier may hold the lock for long; then
+/// publish() does this, and the time is used for writing.
+void SnapshotPublisher::State::clean_up_early() {
+  remove_dead_temporaries(dir(), names.npz);
+  try {
+    const DirectoryLock lock(dir(), 0, names.directory);
+    if (options.naming == Naming::exact) recover_locked(dir(), names, options.durability);
+  } catch (const Error& error) {
+    if (error.reason != "lock-timeout") throw;
+    log_verbose(printable(names.directory) + ": the lock is held; writing meanwhile");
+  }
+}
+
+SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishOptions& options)
+    : state_(std::make_unique<State>(npz_path, options)) {
+  const PairNames& names = state_->names;
+  if (names.npz.empty() || names.npz == "." || names.npz == "..") {
+    throw Error(ExitCode::refused, "not-regular", printable(npz_path),
+                "expected the path of a file, found that of a directory");
+  }
+  replaced_file(state_->dir(), names, names.npz);
+  replaced_file(state_->dir(), names, names.manifest);
+  state_->clean_up_early();
+  state_->temporary = create_temporary(state_->dir(), names.npz, npz_path);
+}
+
+SnapshotPublisher::~SnapshotPublisher() {
+  if (!state_->temporary.name.empty()) {
+    unlinkat(state_->dir(), state_->temporary.name.c_str(), 0);
+  }
+}
+
+void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
+  if (size_bytes == 0) return;
+  const int fd = npz_fd();
+  struct ::statfs system {};
+  // tmpfs would find and keep every page now, before the writing that can overlap.
+  if (fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC) {
+    struct ::statvfs space {};
+    const bool known = fstatvfs(fd, &space) == 0 && space.f_blocks > 0;
+    if (known && size_bytes / space.f_frsize > space.f_bavail) {
+      throw output_error("reserve " + std::to_string(size_bytes) + " bytes for", state_->path,
+                         ENOSPC);
+    }
+    return;
+  }
+  while (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size_bytes)) != 0) {
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL || errno == ENODEV) return;
+    if (errno == EINTR) continue;
+    throw output_error("reserve " + std::to_string(size_bytes) + " bytes for", state_->path, errno);
+  }
+}
+
+void SnapshotPublisher::write(Bytes bytes) {
+  pwrite_full(npz_fd(), bytes, state_->written_bytes, state_->path);
+  state_->written_bytes += bytes.size();
+  const std::uint64_t unflushed = state_->written_bytes - state_->flushed_bytes;
+  if (unflushed < k_writeback_bytes || state_->options.durability == Durability::none) return;
+  // Advice only: fsync is what reports failures.
+  sync_file_range(npz_fd(), static_cast<off_t>(state_->flushed_bytes),
+                  static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);
+  state_->flushed_bytes = state_->written_bytes;
+}
+
+void SnapshotPublisher::restart() {
+  if (ftruncate(npz_fd(), 0) != 0) throw output_error("truncate", state_->path, errno);
+  state_->written_bytes = 0;
+  state_->flushed_bytes = 0;
+}
+
+int SnapshotPublisher::npz_fd() const {
+  return state_->temporary.fd.get();
+}
+
+const std::string& SnapshotPublisher::path() const {
+  return state_->path;
+}
+
+/// The commit: from here on readers find the new npz, and by it the new manifest.
+void SnapshotPublisher::State::rename_npz() {
+  const struct ::stat mine = stat_fd(temporary.fd.get(), path);
+  try {
+    rename_name(dir(), names, temporary.name, names.npz);
+  } catch (const Error&) {
+    // An error of the disk may come back from a rename that has happened.
+    struct ::stat named {};
+    if (fstatat(dir(), names.npz.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+        named.st_ino != mine.st_ino || named.st_dev != mine.st_dev) {
+      throw;
+    }
+  }
+  temporary.name.clear();
+}
+
+void SnapshotPublisher::State::replace(const std::string& manifest, mode_t mode) {
+  NextManifest next(dir(), names);
+  next.write(manifest, mode, options.durability);
+  sync_directory();
+  rename_npz();
+  next.keep();
+  try {
+    // Before the manifest: else a power loss could keep its name and lose the npz's.
+    sync_directory();
+    rename_name(dir(), names, names.next, names.manifest);
+  } catch (const Error& error) {
+    throw after_commit(error, "readers find the new snapshot, through " +
+                                  printable(names.path(names.next)) +
+                                  "; 'mad-manifest recover' or the next snapshot completes it");
+  }
+  try {
+    sync_directory();
+  } catch (const Error& error) {
+    throw after_commit(error,
+                       "readers find the new snapshot; a power loss may bring back the old one");
+  }
+}
+
+void SnapshotPublisher::State::replace_bare() {
+  unlink_name(dir(), names, names.manifest);
+  sync_directory();
+  rename_npz();
+  sync_directory();
+}
+
+void SnapshotPublisher::publish(const std::optional<std::string>& manifest) {
+  State& s = *state_;
+  const mode_t mode =
+      s.mode_of(s.options.naming == Naming::exact ? replaced_file(s.dir(), s.names, s.names.npz)
+                                                  : std::nullopt);
+  if (fchmod(npz_fd(), mode) != 0) throw output_error("set the mode of", s.path, errno);
+  s.sync(npz_fd(), s.path);
+  // Network file systems and quotas speak at a close.
+  Fd(dup(npz_fd())).close(s.path);
+
+  const DirectoryLock lock(s.dir(), s.options.lock_timeout_ms, s.names.directory);
+  if (s.options.naming == Naming::sequence) {
+    s.recover_sequence();
+    s.path = next_name_in(s.names.directory, stem_of(s.names.npz));
+    s.names = PairNames(s.path);
+  } else {
+    recover_locked(s.dir(), s.names, s.options.durability);
+  }
+  replaced_file(s.dir(), s.names, s.names.npz);
+  replaced_file(s.dir(), s.names, s.names.manifest);
+  s.sync_directory();
+  if (manifest) {
+    s.replace(*manifest, mode);
+  } else {
+    s.replace_bare();
+  }
+}
+
+Recovery recover_snapshot(const std::string& npz_path, const PublishOptions& options) {
+  const PairNames names(npz_path);
+  const Fd directory = open_output_directory(names, npz_path);
+  const DirectoryLock lock(directory.get(), options.lock_timeout_ms, names.directory);
+  const Recovery recovery = recover_locked(directory.get(), names, options.durability);
+  remove_dead_temporaries(directory.get(), names.npz);
+  return recovery;
+}
+
+}  // namespace mad
