@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/fd.hpp"
+
+/// The records of a ZIP archive (APPNOTE 6.3.10), as bytes and as values.  Parsing
+/// throws Error(refused) and trusts no length.
+namespace mad::zip {
+
+inline constexpr std::uint32_t k_local_signature = 0x04034B50;
+inline constexpr std::uint32_t k_central_signature = 0x02014B50;
+inline constexpr std::uint32_t k_end_signature = 0x06054B50;
+inline constexpr std::uint32_t k_end64_signature = 0x06064B50;
+inline constexpr std::uint32_t k_locator_signature = 0x07064B50;
+inline constexpr std::uint32_t k_descriptor_signature = 0x08074B50;
+
+inline constexpr std::size_t k_local_bytes = 30;
+inline constexpr std::size_t k_central_bytes = 46;
+inline constexpr std::size_t k_end_bytes = 22;
+inline constexpr std::size_t k_end64_bytes = 56;
+inline constexpr std::size_t k_locator_bytes = 20;
+inline constexpr std::size_t k_max_comment_bytes = 0xFFFF;
+/// The end records with the longest comment.
+inline constexpr std::size_t k_max_end_bytes =
+    k_end64_bytes + k_locator_bytes + k_end_bytes + k_max_comment_bytes;
+
+inline constexpr std::uint16_t k_flag_encrypted = 1U << 0U;
+inline constexpr std::uint16_t k_flag_descriptor = 1U << 3U;
+inline constexpr std::uint16_t k_flag_utf8 = 1U << 11U;
+
+inline constexpr std::uint16_t k_extra_zip64 = 0x0001;
+
+inline constexpr std::uint32_t k_in_zip64 = 0xFFFFFFFF;
+inline constexpr std::uint16_t k_count_in_zip64 = 0xFFFF;
+
+std::uint16_t get16(Bytes bytes, std::size_t offset);
+std::uint32_t get32(Bytes bytes, std::size_t offset);
+std::uint64_t get64(Bytes bytes, std::size_t offset);
+void put16(std::string& out, std::uint64_t value);
+void put32(std::string& out, std::uint64_t value);
+void put64(std::string& out, std::uint64_t value);
+
+/// Where the central directory lies, as the end records say.
+struct EndRecord {
+  std::uint64_t directory_offset = 0;
+  std::uint64_t directory_bytes = 0;
+  std::uint64_t entries = 0;
+};
+
+/// `tail` is the last bytes of an archive of `size_bytes`: k_max_end_bytes of them,
+/// or all.  The end records must follow the directory at once, the comment must
+/// end with the archive, and one disk must hold it all.
+EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& subject);
+
+/// One file of the central directory, its ZIP64 values resolved.
+struct CentralEntry {
+  /// As it stands in the archive; points into the directory's bytes.
+  std::string_view raw_name;
+  std::uint16_t flags = 0;
+  std::uint16_t method = 0;
+  std::uint32_t crc32 = 0;
+  std::uint64_t compressed_bytes = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t local_offset = 0;
+  /// File type and attributes: the upper half is Unix's mode.
+  std::uint32_t external_attributes = 0;
+};
+
+/// All entries, in the directory's order.
+std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
+                                          const std::string& subject);
+
+/// A local header.
+struct LocalHeader {
+  std::string raw_name;
+  std::uint16_t flags = 0;
+  std::uint16_t method = 0;
+  std::uint32_t crc32 = 0;
+  std::uint64_t compressed_bytes = 0;
+  std::uint64_t size_bytes = 0;
+  /// Name and extra field included: the data follows.
+  std::uint64_t header_bytes = 0;
+};
+
+/// Bytes of the local header whose first k_local_bytes are given.
+std::size_t local_header_bytes(Bytes start);
+
+/// `bytes` is the whole header.
+LocalHeader parse_local(Bytes bytes, const std::string& subject);
+
+/// Throws where the two disagree in what a reader goes by.
+void check_local(const LocalHeader& local, const CentralEntry& entry, const std::string& subject);
+
+/// Whether `bytes`, all that stands between a member's data and what follows, is
+/// a data descriptor with the entry's values: with or without its signature,
+/// with 32-bit or 64-bit sizes.
+bool is_descriptor(Bytes bytes, const CentralEntry& entry);
+
+/// The name as zipfile, and so NumPy, decodes it: CP437 without the UTF-8 flag.
+std::string decode_name(std::string_view raw_name, std::uint16_t flags);
+
+}  // namespace mad::zip
