@@ -56,6 +56,10 @@ void finish_options(CLI::App& app, const char* tool) {
     if (long_name.empty() || long_name == "help" || long_name == "version") continue;
     option->envname(environment_name(tool, long_name));
   }
+  for (CLI::App* subcommand : app.get_subcommands([](const CLI::App*) { return true; })) {
+    subcommand->fallthrough();  // the common options also stand behind it
+    finish_options(*subcommand, tool);
+  }
 }
 
 /// Where the report goes when the arguments could not be parsed.
