@@ -15,6 +15,18 @@ inline constexpr std::size_t k_piece_bytes = std::size_t{4} << 20U;
 
 enum class Stage { created, fetched, verified, unverified, absent, failed };
 std::string_view name_of(Stage stage);
+/// Whether a bundle of this stage carries an npz: all but absent and failed.
+bool has_npz(Stage stage);
+
+/// What the members of a bundle are called (mad-bundle(5)).
+inline constexpr std::string_view k_seal_member = ".mad-seal.json";
+inline constexpr std::string_view k_restart_member = ".mad-restart";
+inline constexpr std::string_view k_manifest_member_suffix = ".manifest.json";
+inline constexpr std::string_view k_signature_member_suffix = ".manifest.json.sig";
+inline constexpr std::string_view k_parts_infix = ".parts/";
+inline constexpr std::size_t k_part_digits = 10;
+inline constexpr std::size_t k_max_seal_bytes = std::size_t{64} << 10U;
+inline constexpr std::size_t k_max_signature_bytes = std::size_t{64} << 10U;
 
 /// The last member of a bundle, `.mad-seal.json` (mad-bundle(5)).
 struct Seal {
@@ -40,8 +52,8 @@ Seal failed_seal(std::string_view tool, const Error& error);
 Error error_of(const Seal& seal);
 
 std::string format_seal(const Seal& seal);
-/// Untrusted.  Throws Error(incomplete, `bundle-invalid`).
-Seal parse_seal(std::string_view bytes);
+/// Untrusted.  Throws Error(refused, `bundle-invalid`) about `subject`.
+Seal parse_seal(std::string_view bytes, const std::string& subject);
 
 /// The last component of a path or decoded URL as a bundle's name: printable, no
 /// slash, no leading dot, at most 200 bytes, ending in `.npz`; `snapshot.npz` where

@@ -11,9 +11,9 @@ namespace mad {
 
 /// Writes a bundle, a POSIX pax stream (mad-bundle(5)), to a descriptor it does not own.
 ///
-/// write() takes the npz's bytes in any portions and cuts them into parts; whole
-/// pieces are passed on without being copied.  A bundle without seal() is incomplete
-/// for every reader; destruction writes nothing.
+/// write() takes the npz's bytes in any portions and cuts them into parts; portions
+/// of 256 KiB and more are passed on at once, without being copied.  A bundle without seal() is
+/// incomplete for every reader; destruction writes nothing.
 class BundleWriter final : public Sink {
  public:
   /// `name` is what bundle_name() makes.
