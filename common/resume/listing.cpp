@@ -1,0 +1,111 @@
+#include "resume/listing.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "io/file.hpp"
+#include "npz/npy_header.hpp"
+#include "resume/scratch.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::string_view k_suffix = ".npy";
+constexpr int k_max_depth = 512;
+
+bool is_array_name(const std::string& name) {
+  return name.size() > k_suffix.size() &&
+         std::string_view(name).substr(name.size() - k_suffix.size()) == k_suffix;
+}
+
+class Walk {
+ public:
+  Walk(StateListing& listing, const std::string& subject) : listing_(listing), subject_(subject) {}
+
+  /// Whether an array was found at or under `prefix`.
+  bool directory(int fd, const std::string& prefix, int depth) {
+    if (depth > k_max_depth) {
+      throw Error(ExitCode::refused, "state-invalid", printable(subject_ + '/' + prefix),
+                  "directories are nested too deeply");
+    }
+    bool found = false;
+    std::vector<std::string> others;
+    for (const std::string& name : list_directory(fd, subject_ + '/' + prefix)) {
+      const std::string path = prefix.empty() ? name : prefix + '/' + name;
+      if (entry(fd, name, path, depth)) {
+        found = true;
+      } else {
+        others.push_back(path);
+      }
+    }
+    // Where there is no array, the directory itself is the entry.
+    if (found || prefix.empty()) {
+      listing_.others.insert(listing_.others.end(), others.begin(), others.end());
+    }
+    return found;
+  }
+
+ private:
+  bool entry(int parent, const std::string& name, const std::string& path, int depth) {
+    struct ::stat status {};
+    if (fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      throw system_error("stat", subject_ + '/' + path, errno);
+    }
+    if (S_ISREG(status.st_mode)) {
+      if (prefixed_by_dot(name) || depth == 0 || !is_array_name(name)) return false;
+      listing_.arrays.emplace(path, status);
+      return true;
+    }
+    if (!S_ISDIR(status.st_mode)) return false;
+    const Fd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) throw system_error("open the directory", subject_ + '/' + path, errno);
+    if (is_mount_root(fd.get())) listing_.has_mounts = true;
+    if (prefixed_by_dot(name)) return false;
+    if (!directory(fd.get(), path, depth + 1)) return false;
+    listing_.nodes.emplace(path, status);
+    return true;
+  }
+
+  static bool prefixed_by_dot(const std::string& name) { return name[0] == '.'; }
+
+  StateListing& listing_;
+  const std::string& subject_;
+};
+
+}  // namespace
+
+StateListing list_state(int directory, const std::string& subject) {
+  StateListing listing;
+  Walk(listing, subject).directory(directory, "", 0);
+  return listing;
+}
+
+Topology topology_of(int directory, const StateListing& listing, const std::string& subject) {
+  Topology topology;
+  std::vector<std::byte> head(k_max_npy_header_bytes);
+  for (const auto& [path, status] : listing.arrays) {
+    const std::string about = subject + '/' + path;
+    const Fd file = open_regular_at(directory, path, about);
+    const std::size_t n = pread_full(file.get(), head, 0, about);
+    const NpyHeader header = parse_npy_header(Bytes(head).first(n), about);
+    topology.emplace(path.substr(0, path.size() - k_suffix.size()),
+                     ArrayType{header.descr, header.shape});
+  }
+  return topology;
+}
+
+std::string parent_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+}
+
+bool is_hidden(const std::string& path) {
+  return path[0] == '.' || path.find("/.") != std::string::npos;
+}
+
+}  // namespace mad
