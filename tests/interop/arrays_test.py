@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import subprocess
 import sys
-import unittest
 import warnings
 import zipfile
 

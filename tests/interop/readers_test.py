@@ -2,11 +2,7 @@
 
 import ctypes
 import ctypes.util
-import io
 import os
-import subprocess
-import unittest
-import warnings
 import zipfile
 
 import every_dtype

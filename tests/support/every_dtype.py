@@ -163,3 +163,15 @@ def load_npy(data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def load_npy_rest(data):
+    """The bytes that NumPy leaves after the array, or None where it refuses it."""
+    file = io.BytesIO(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            np.lib.format.read_array(file, allow_pickle=False)
+        except Exception:  # noqa: BLE001  # NumPy raises whatever comes
+            return None
+    return file.read()

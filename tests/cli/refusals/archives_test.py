@@ -1,6 +1,8 @@
 """Archives with one defect each, through every tool that opens an archive."""
 
-import unittest
+
+import hashlib
+import json
 
 import hostile
 import madtest
@@ -51,9 +53,6 @@ class Archives(refusal.BootRefusals):
 
     def test_the_boot_line_with_chunks_refuses_them_too(self):
         """With chunks the bytes flow before the end of the archive is known."""
-        import hashlib
-        import json
-
         self.fresh_machine(FRESH)
         for case in self.each():
             path = self.tmp / "hostile.npz.manifest.json"
