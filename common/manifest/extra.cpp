@@ -39,6 +39,16 @@ std::string set_raw(const std::string& extra, std::string_view key, std::string_
 
 }  // namespace
 
+std::string normal_extra(std::string_view text, const std::string& subject) {
+  JsonCursor cursor(text, {subject, "usage", ExitCode::usage}, k_extra_depth);
+  if (const JsonKind kind = cursor.kind(); kind != JsonKind::object) {
+    cursor.fail("expected an object, found " + std::string(name_of(kind)));
+  }
+  const std::string_view object = cursor.read_value(JsonDialect::python);
+  cursor.expect_end();
+  return indent_json(object, k_extra_depth);
+}
+
 std::string set_extra(const std::string& extra, std::string_view key, std::string_view value) {
   require_utf8(value, key);
   std::string raw;

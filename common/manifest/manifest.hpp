@@ -56,6 +56,10 @@ Manifest parse_manifest(std::string_view bytes, const std::string& subject);
 /// Throws Error(refused, `too-large`) where `extra` alone passes that.
 std::string format_manifest(const Manifest& manifest);
 
+/// `text`, an object from a file that `subject` names, as an `extra`: the same tokens,
+/// indented as they stand in a manifest.  Throws Error(usage) where it is no object.
+std::string normal_extra(std::string_view text, const std::string& subject);
+
 /// Sets `key` of the object text `extra` to `value`: JSON where it parses, else a
 /// string.  A key that is there already is replaced in place.  Throws
 /// Error(usage) where `extra` is no JSON object.

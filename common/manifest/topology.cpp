@@ -84,17 +84,20 @@ void require_same_topology(const Topology& expected, const Topology& found,
   throw Error(ExitCode::topology, "topology-mismatch", subject, message);
 }
 
+std::string format_array_type_json(const ArrayType& type) {
+  std::string text = "{\"dtype\": " + json_quote(format_dtype(type.dtype)) + ", \"shape\": [";
+  for (std::size_t i = 0; i < type.shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(type.shape[i]);
+  }
+  return text + "]}";
+}
+
 std::string format_topology_json(const Topology& topology) {
   std::string text = "{";
   for (const auto& [key, type] : topology) {
     text += text.size() > 1 ? ",\n  " : "\n  ";
-    text += json_quote(key) + ": {\"dtype\": " + json_quote(format_dtype(type.dtype)) +
-            ", \"shape\": [";
-    for (std::size_t i = 0; i < type.shape.size(); ++i) {
-      if (i > 0) text += ", ";
-      text += std::to_string(type.shape[i]);
-    }
-    text += "]}";
+    text += json_quote(key) + ": " + format_array_type_json(type);
   }
   return text + (topology.empty() ? "}\n" : "\n}\n");
 }

@@ -35,6 +35,9 @@ std::string format_dtype(const std::string& descr);
 /// `(2, 3)`, `(3,)`, `()`.
 std::string format_array_shape(const std::vector<std::uint64_t>& shape);
 
+/// One array as JSON: {"dtype": "<f8", "shape": [2]}.
+std::string format_array_type_json(const ArrayType& type);
+
 /// Topology as JSON: {"ball/vel": {"dtype": "<f8", "shape": [2]}, …}.
 std::string format_topology_json(const Topology& topology);
 /// Untrusted; its size is the caller's to bound.  Unknown keys of an array are ignored.

@@ -1,0 +1,155 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "commands.hpp"
+#include "io/atomic_file.hpp"
+#include "manifest/manifest.hpp"
+#include "operand.hpp"
+#include "snapshot/publish.hpp"
+#include "snapshot/snapshot.hpp"
+
+namespace mad {
+namespace {
+
+std::optional<mode_t> parse_mode(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto mode = std::strtoul(text.c_str(), nullptr, 8);
+  if (text.size() > 4 || text.find_first_not_of("01234567") != std::string::npos || mode > 0777) {
+    usage_error("--mode: expected octal digits up to 0777, found '" + printable(text) + "'");
+  }
+  return static_cast<mode_t>(mode);
+}
+
+std::string extra_of(const ManifestOptions& options) {
+  for (const std::string& pair : options.extra) {
+    if (pair.find('=') == std::string::npos || pair[0] == '=') {
+      usage_error("--extra: expected KEY=VALUE, found '" + printable(pair) + "'");
+    }
+  }
+  std::string extra = "{}";
+  if (!options.extra_file.empty()) {
+    const std::string subject = printable(options.extra_file);
+    const Fd file(open(options.extra_file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw system_error("open", subject, errno);
+    extra = normal_extra(read_small_file(file.get(), k_max_manifest_bytes, subject), subject);
+  }
+  for (const std::string& pair : options.extra) {
+    const auto equals = pair.find('=');
+    extra = set_extra(extra, pair.substr(0, equals), pair.substr(equals + 1));
+  }
+  if (!options.session_id.empty()) {
+    extra = set_extra_string(extra, "session_id", options.session_id);
+  }
+  if (!options.stage.empty()) extra = set_extra_string(extra, "stage_at_snapshot", options.stage);
+  return extra;
+}
+
+struct ::stat identity(const std::string& path) {
+  struct ::stat status {};
+  if (lstat(path.c_str(), &status) != 0) throw system_error("read", printable(path), errno);
+  return status;
+}
+
+bool same_file(const struct ::stat& a, const struct ::stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
+         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+/// Whether a manifest is there already; anything but a regular file is refused.
+std::optional<mode_t> mode_of_existing(const std::string& path) {
+  struct ::stat status {};
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return std::nullopt;
+    throw output_error("look at", printable(path), errno);
+  }
+  return stat_fd(open_regular(path).get(), printable(path)).st_mode & 0777U;
+}
+
+void refuse_to_replace(const std::string& path, const ManifestOptions& options) {
+  if (!options.force && mode_of_existing(path)) {
+    throw Error(ExitCode::usage, "usage", printable(path), "is there already",
+                "--force replaces it");
+  }
+}
+
+Manifest manifest_of(const ManifestOptions& options, int npz, const std::string& subject,
+                     Tool& tool) {
+  Manifest manifest;
+  manifest.extra = extra_of(options);
+  manifest.created_at = utc_now_rfc3339();
+  if (options.skip_structure_check) {
+    log_warning(subject +
+                ": its structure is not checked; the manifest vouches for the bytes only");
+  } else {
+    const auto size_bytes = static_cast<std::uint64_t>(stat_fd(npz, subject).st_size);
+    const auto members = audit_npz(npz, size_bytes, {}, subject);
+    check_npz_data(npz, members, subject);
+    manifest.step = step_of(npz, members);
+    tool.report.set("arrays", static_cast<std::uint64_t>(members.size()));
+  }
+  FileDigests digests = digest_file(npz, subject, subject);
+  manifest.sha256 = digests.sha256;
+  manifest.size_bytes = digests.size_bytes;
+  manifest.chunks = std::move(digests.chunks);
+  return manifest;
+}
+
+}  // namespace
+
+ExitCode write_command(const ManifestOptions& options, Tool& tool) {
+  const auto mode = parse_mode(options.mode);
+  const bool to_stdout = options.output == "-";
+  const std::string own_path = options.file + std::string(k_manifest_suffix);
+  const std::string path = options.output.empty() ? own_path : options.output;
+  const Durability durability = options.durability == "none" ? Durability::none : Durability::full;
+  const auto lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
+  if (!to_stdout) refuse_to_replace(path, options);
+
+  const std::string subject = printable(options.file);
+  if (path == own_path) {
+    PublishOptions publish;
+    publish.durability = durability;
+    publish.lock_timeout_ms = lock_timeout_ms;
+    recover_snapshot(options.file, publish);
+  }
+  const Fd npz = open_regular(options.file);
+  const struct ::stat before = stat_fd(npz.get(), subject);
+  const Manifest manifest = manifest_of(options, npz.get(), subject, tool);
+  const std::string text = format_manifest(manifest);
+
+  // The lock keeps a publisher from putting another npz there between the last look
+  // at it and the manifest's rename.
+  Fd directory;
+  if (!to_stdout) {
+    const std::string name = split_path(path).directory;
+    directory = open_directory(name);
+    lock_directory(directory.get(), LockMode::exclusive, lock_timeout_ms, printable(name));
+  }
+  if (!same_file(before, identity(options.file))) {
+    throw Error(ExitCode::refused, "state-changed", subject, "changed while it was read");
+  }
+  if (to_stdout) {
+    put(text);
+  } else {
+    refuse_to_replace(path, options);
+    const mode_t inherited = mode_of_existing(path).value_or(before.st_mode & 0777U);
+    AtomicFile file(path, mode.value_or(inherited), durability);
+    file.write(as_bytes(text));
+    file.finish();
+    put(path + '\n');
+  }
+  tool.report.set("path", to_stdout ? "-" : path);
+  tool.report.set("sha256", to_hex(manifest.sha256));
+  tool.report.set("size_bytes", *manifest.size_bytes);
+  if (manifest.step) tool.report.set_json("step", std::to_string(*manifest.step));
+  return ExitCode::ok;
+}
+
+}  // namespace mad
