@@ -1,0 +1,61 @@
+// mad-snapshot: make a snapshot of a state, or leave the one that is there.
+// Contract, output and exit codes: man/mad-snapshot.1.
+
+#include <unistd.h>
+
+#include <chrono>
+
+#include "base/tool.hpp"
+#include "snapshot_run.hpp"
+
+namespace mad {
+namespace {
+
+void declare(CLI::App& app, SnapshotCommand& o) {
+  app.description("Make a snapshot (npz and manifest) of a state");
+  app.add_option("STATE", o.state, "A directory NODE/FIELD.npy, an npz, or - for one on stdin")
+      ->required();
+  app.add_option("-o,--output", o.output, "The npz to write, a directory, or - for a bundle")
+      ->type_name("PATH");
+  app.add_option("--extra", o.extra, "Note it in the manifest's extra (repeatable)")
+      ->type_name("KEY=VALUE");
+  app.add_option("--extra-file", o.extra_file, "A JSON object, the base of extra")
+      ->type_name("FILE");
+  app.add_option("--session-id", o.session_id, "The manifest's extra.session_id")->type_name("S");
+  app.add_option("--stage", o.stage, "The manifest's extra.stage_at_snapshot")->type_name("S");
+  app.add_option("--pause", o.pause, "Hold this process still while its state is read (repeatable)")
+      ->type_name("PID");
+  app.add_flag("--compress", o.compress, "Deflate the arrays");
+  app.add_option("--durability", o.durability, "full, or none: do not wait for the disk")
+      ->check(CLI::IsMember({"full", "none"}));
+  app.add_option("--mode", o.mode, "Mode of both files, in octal")->type_name("OCTAL");
+  app.add_option("--lock-timeout", o.lock_timeout_s, "Wait so long for the directory's lock")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0));
+  app.add_option("--name", o.name, "Name of the npz in a bundle")->type_name("NAME");
+}
+
+ExitCode run(const SnapshotCommand& options, Tool& tool) {
+  const auto start = std::chrono::steady_clock::now();
+  const SnapshotResult result =
+      options.output == "-" ? write_bundle(options, STDOUT_FILENO) : write_snapshot(options);
+  tool.report.set("path", result.path);
+  tool.report.set("sha256", to_hex(result.taken.digests.sha256));
+  tool.report.set("size_bytes", result.taken.digests.size_bytes);
+  if (result.taken.step) tool.report.set_json("step", std::to_string(*result.taken.step));
+  tool.report.set("arrays", result.taken.arrays);
+  tool.report.set("after_failed", result.after_failed);
+  tool.report.set("seconds",
+                  std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  if (options.output != "-") {
+    write_full(STDOUT_FILENO, as_bytes(result.path + "\n"), "standard output");
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+}  // namespace mad
+
+int main(int argc, char** argv) {
+  return mad::tool_main<mad::SnapshotCommand>("mad-snapshot", argc, argv, mad::declare, mad::run);
+}

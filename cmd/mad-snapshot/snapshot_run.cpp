@@ -1,0 +1,98 @@
+#include "snapshot_run.hpp"
+
+#include <cstdlib>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/tool.hpp"
+#include "bundle/bundle_writer.hpp"
+#include "io/pipe.hpp"
+#include "process/pause.hpp"
+
+namespace mad {
+namespace {
+
+SnapshotRequest request_of(const SnapshotCommand& command) {
+  SnapshotRequest request;
+  request.state = command.state;
+  request.compression = command.compress ? NpzCompression::deflate : NpzCompression::none;
+  std::optional<std::string> session_id;
+  if (!command.session_id.empty()) session_id = command.session_id;
+  request.extra = make_extra(command.extra_file, command.extra, session_id, command.stage);
+  return request;
+}
+
+std::optional<mode_t> parse_mode(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  if (text.size() > 4 || text.find_first_not_of("01234567") != std::string::npos ||
+      std::strtoul(text.c_str(), nullptr, 8) > 0777) {
+    usage_error("--mode: expected octal digits up to 0777, found '" + printable(text) + "'");
+  }
+  return static_cast<mode_t>(std::strtoul(text.c_str(), nullptr, 8));
+}
+
+/// Holds the processes until the request has read the state.
+class Hold {
+ public:
+  Hold(const std::vector<pid_t>& pids, SnapshotRequest& request) {
+    if (pids.empty()) return;
+    paused_.emplace(pids);
+    request.state_was_read = [this] {
+      paused_->check_still_held();
+      paused_->release();
+    };
+  }
+
+ private:
+  std::optional<PausedProcesses> paused_;
+};
+
+}  // namespace
+
+SnapshotResult write_snapshot(const SnapshotCommand& command) {
+  const SnapshotOutput output = choose_output(command.output);
+  PublishOptions options;
+  options.durability = command.durability == "none" ? Durability::none : Durability::full;
+  options.mode = parse_mode(command.mode);
+  options.lock_timeout_ms = static_cast<int>(command.lock_timeout_s * 1000);
+  options.naming = output.naming;
+  SnapshotRequest request = request_of(command);
+
+  const std::string path =
+      output.naming == Naming::exact ? spare_the_unread_snapshot(output.path) : output.path;
+  SnapshotPublisher publisher(path, options);
+  const Hold hold(command.pause, request);
+  TakenSnapshot taken = take_snapshot(request, publisher);
+  publisher.publish(taken.manifest);
+  return {publisher.path(), std::move(taken), path != output.path};
+}
+
+SnapshotResult write_bundle(const SnapshotCommand& command, int fd) {
+  refuse_terminal(fd, "expected a pipe or a file for the bundle, found a terminal");
+  SnapshotRequest request = request_of(command);
+  const std::string name = command.name.empty() ? choose_output({}).path : command.name;
+  BundleWriter bundle(fd, bundle_name(name));
+  widen_pipe(fd);
+  try {
+    const Hold hold(command.pause, request);
+    TakenSnapshot taken = stream_snapshot(request, bundle);
+    bundle.manifest(taken.manifest);
+    Seal seal;
+    seal.stage = Stage::created;
+    seal.tool = "mad-snapshot";
+    seal.size_bytes = taken.digests.size_bytes;
+    bundle.seal(seal);
+    return {bundle.name(), std::move(taken), false};
+  } catch (const Error& error) {
+    try {
+      bundle.seal(failed_seal("mad-snapshot", error));
+    } catch (const Error&) {
+      // The stream itself is what failed; without a seal it is incomplete for every reader.
+      log_verbose("the bundle could not be sealed");
+    }
+    throw;
+  }
+}
+
+}  // namespace mad

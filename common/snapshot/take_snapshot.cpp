@@ -1,0 +1,247 @@
+#include "snapshot/take_snapshot.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+
+#include "base/error.hpp"
+#include "base/progress.hpp"
+#include "base/text.hpp"
+#include "io/spool.hpp"
+#include "manifest/manifest.hpp"
+#include "npz/npz_auditor.hpp"
+#include "snapshot/hashing_sink.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_copy_bytes = std::size_t{256} << 10U;
+/// For a stream of unknown length, so that the list of digests stays short.
+constexpr std::uint64_t k_unknown_chunk_bytes = std::uint64_t{16} << 20U;
+constexpr const char* k_standard_input = "standard input";
+
+/// Passes `size_bytes` of an npz, where they are known, through `produce` to `sink`.
+FileDigests hash_into(Sink& sink, const std::string& label, std::optional<std::uint64_t> size_bytes,
+                      const std::function<void(Sink&, Progress&)>& produce) {
+  Progress progress(label, size_bytes);
+  HashingSink hashing(sink, size_bytes ? chunk_bytes_for(*size_bytes) : k_unknown_chunk_bytes);
+  produce(hashing, progress);
+  hashing.finish();
+  return hashing.digests();
+}
+
+TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digests,
+                              std::optional<std::int64_t> step, std::uint64_t arrays) {
+  Manifest manifest;
+  manifest.sha256 = digests.sha256;
+  manifest.size_bytes = digests.size_bytes;
+  manifest.extra = request.extra;
+  manifest.created_at = utc_now_rfc3339();
+  manifest.step = step;
+  manifest.chunks = digests.chunks;
+  TakenSnapshot taken{format_manifest(manifest), std::move(digests), step, arrays};
+  if (taken.manifest.size() > k_max_manifest_bytes) {
+    throw Error(ExitCode::refused, "too-large", "the manifest",
+                "expected at most " + std::to_string(k_max_manifest_bytes) + " bytes, found " +
+                    std::to_string(taken.manifest.size()),
+                "shorten --extra or --extra-file");
+  }
+  return taken;
+}
+
+FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink) {
+  const std::uint64_t size_bytes = npz_size_bytes(tree);
+  FileDigests digests =
+      hash_into(sink, request.state, size_bytes, [&](Sink& hashing, Progress& progress) {
+        write_npz(tree, request.compression, hashing,
+                  [&](std::uint64_t bytes) { progress.add(bytes); });
+      });
+  tree.check_unchanged();
+  request.state_was_read();
+  return digests;
+}
+
+/// An npz that is taken as it is.
+struct NpzInput {
+  Fd owned;
+  int fd = -1;
+  std::string subject;
+  std::optional<std::uint64_t> size_bytes;
+  struct ::stat before {};
+};
+
+NpzInput open_npz_input(const std::string& state) {
+  NpzInput input;
+  if (state == "-") {
+    input.fd = STDIN_FILENO;
+    input.subject = k_standard_input;
+  } else {
+    input.owned = open_regular(state);
+    input.fd = input.owned.get();
+    input.subject = state;
+  }
+  input.before = stat_fd(input.fd, input.subject);
+  if (S_ISREG(input.before.st_mode)) {
+    const off_t position = lseek(input.fd, 0, SEEK_CUR);
+    const off_t rest = input.before.st_size - (position > 0 ? position : 0);
+    input.size_bytes = static_cast<std::uint64_t>(rest > 0 ? rest : 0);
+  }
+  return input;
+}
+
+void refuse_changed(const NpzInput& input, std::uint64_t copied_bytes) {
+  if (!S_ISREG(input.before.st_mode)) return;
+  const struct ::stat after = stat_fd(input.fd, input.subject);
+  const auto same_time = [](const timespec& a, const timespec& b) {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+  };
+  if (after.st_size == input.before.st_size && copied_bytes == input.size_bytes &&
+      same_time(after.st_mtim, input.before.st_mtim)) {
+    return;
+  }
+  throw Error(ExitCode::refused, "state-changed", printable(input.subject),
+              "it was written to while it was read (" + std::to_string(input.before.st_size) +
+                  " bytes before, " + std::to_string(after.st_size) + " after)",
+              "take the snapshot when its writer has finished");
+}
+
+FileDigests copy_npz(const NpzInput& input, Sink& sink) {
+  FileDigests digests =
+      hash_into(sink, input.subject, input.size_bytes, [&](Sink& hashing, Progress& progress) {
+        const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_copy_bytes);
+        const MutableBytes whole(buffer.get(), k_copy_bytes);
+        while (const std::size_t n = read_some(input.fd, whole, input.subject)) {
+          hashing.write(whole.first(n));
+          progress.add(n);
+        }
+      });
+  refuse_changed(input, digests.size_bytes);
+  return digests;
+}
+
+std::vector<NpzMember> check_npz(int archive, std::uint64_t size_bytes,
+                                 const std::string& subject) {
+  auto members = audit_npz(archive, size_bytes, NpzLimits{}, subject);
+  check_npz_data(archive, members, subject);
+  return members;
+}
+
+std::optional<std::int64_t> step_of_tree(const StateTree& tree) {
+  for (const StateArray& array : tree.arrays()) {
+    if (array.key != k_step_key || array.header.data_bytes > 8) continue;
+    const Fd file = tree.open(array);
+    std::array<std::byte, 8> item{};
+    const MutableBytes bytes = MutableBytes(item).first(array.header.data_bytes);
+    if (pread_full(file.get(), bytes, array.header.header_bytes, array.key) < bytes.size()) break;
+    return parse_step(array.header, bytes);
+  }
+  return std::nullopt;
+}
+
+bool is_directory(const std::string& path) {
+  struct ::stat status {};
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/// A path that leads nowhere is StateTree's to refuse.
+bool is_tree(const std::string& state) {
+  return state != "-" && (is_directory(state) || access(state.c_str(), F_OK) != 0);
+}
+
+const char* environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+}  // namespace
+
+TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher) {
+  if (is_tree(request.state)) {
+    const StateTree tree(request.state);
+    publisher.reserve(npz_size_bytes(tree));
+    FileDigests digests = copy_tree(request, tree, publisher);
+    // Of the bytes that were written, not of the state, which may have gone on.
+    const auto members =
+        audit_npz(publisher.npz_fd(), digests.size_bytes, NpzLimits{}, publisher.path());
+    return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
+                           members.size());
+  }
+  const NpzInput input = open_npz_input(request.state);
+  publisher.reserve(input.size_bytes.value_or(0));
+  FileDigests digests = copy_npz(input, publisher);
+  request.state_was_read();
+  const auto members = check_npz(publisher.npz_fd(), digests.size_bytes, input.subject);
+  return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
+                         members.size());
+}
+
+TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
+  if (is_tree(request.state)) {
+    const StateTree tree(request.state);
+    const auto step = step_of_tree(tree);
+    return finish_snapshot(request, copy_tree(request, tree, stream), step, tree.arrays().size());
+  }
+  NpzInput input = open_npz_input(request.state);
+  if (request.state == "-") {
+    Fd spool = open_unnamed_file("");
+    FdSink to_spool(spool.get(), "the spool of " + input.subject);
+    copy_npz(input, to_spool);
+    if (lseek(spool.get(), 0, SEEK_SET) != 0) throw system_error("rewind", input.subject, errno);
+    input.fd = spool.get();
+    input.owned = std::move(spool);
+    input.before = stat_fd(input.fd, input.subject);
+    input.size_bytes = static_cast<std::uint64_t>(input.before.st_size);
+  }
+  const auto members = check_npz(input.fd, input.size_bytes.value_or(0), input.subject);
+  const auto step = step_of(input.fd, members);
+  FileDigests digests = copy_npz(input, stream);
+  request.state_was_read();
+  return finish_snapshot(request, std::move(digests), step, members.size());
+}
+
+std::string make_extra(const std::string& extra_file, const std::vector<std::string>& extra,
+                       const std::optional<std::string>& session_id, const std::string& stage) {
+  std::string object = "{}";
+  if (!extra_file.empty()) {
+    const Fd file(open(extra_file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw system_error("open", extra_file, errno);
+    object = read_small_file(file.get(), k_max_manifest_bytes, extra_file);
+  }
+  for (const std::string& pair : extra) {
+    const auto equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error(ExitCode::usage, "usage", "--extra",
+                  "expected KEY=VALUE, found '" + printable(pair) + "'");
+    }
+    object = set_extra(object, pair.substr(0, equals), pair.substr(equals + 1));
+  }
+  object = set_extra_string(object, "session_id", session_id);
+  return set_extra_string(object, "stage_at_snapshot", stage);
+}
+
+SnapshotOutput choose_output(const std::string& given) {
+  constexpr const char* k_default_name = "maddening_preempt_snapshot.npz";
+  std::string path = given;
+  if (path.empty()) {
+    const char* whole = environment("MADDENING_SNAPSHOT_PATH");
+    const char* directory = environment("MADDENING_SNAPSHOT_DIR");
+    if (whole != nullptr) {
+      path = whole;
+    } else {
+      return {std::string(directory != nullptr ? directory : "/tmp") + '/' + k_default_name,
+              Naming::exact};
+    }
+  }
+  if (path.back() == '/' || is_directory(path)) {
+    return {path + (path.back() == '/' ? "" : "/") + "snapshot.npz", Naming::sequence};
+  }
+  if (path.size() < 4 || path.compare(path.size() - 4, 4, ".npz") != 0) path += ".npz";
+  return {path, Naming::exact};
+}
+
+}  // namespace mad
