@@ -21,14 +21,14 @@ std::uint64_t npz_size_bytes(const StateTree& tree);
 /// Stored members in key order, fixed time stamps (1980-01-01) and attributes
 /// (regular file, 0644): the same state gives the same bytes.  Sizes and CRCs stand
 /// in the local headers; each array's *data* (after its `.npy` header) begins at
-/// a multiple of 64 bytes, by a padding extra field (id 0xA220-free, see the .cpp);
+/// a multiple of 64 bytes, by a padding extra field (id 0x414D, see zip_format.hpp);
 /// ZIP64 only where needed.  With deflate, sizes and CRCs are in the local headers
 /// too (each member is spooled while it is packed).
 ///
 /// Each array is read twice: for its CRC, ahead and on another thread, then to be
 /// written; where the two disagree, something stored into the state meanwhile, and
-/// Error(refused, `state-changed`) names the array.  `progress(bytes)` is called as
-/// archive bytes go out.
+/// Error(refused, `state-changed`) names the array.  `progress(n)` is called
+/// when n more bytes of the archive went out.
 void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
                const std::function<void(std::uint64_t)>& progress);
 

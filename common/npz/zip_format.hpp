@@ -103,4 +103,31 @@ bool is_descriptor(Bytes bytes, const CentralEntry& entry);
 /// The name as zipfile, and so NumPy, decodes it: CP437 without the UTF-8 flag.
 std::string decode_name(std::string_view raw_name, std::uint16_t flags);
 
+/// From which values on ZIP64 forms are written: less, and tests see them in
+/// archives of a few bytes.
+struct Zip64Thresholds {
+  std::uint64_t bytes = k_in_zip64;
+  std::uint64_t entries = k_count_in_zip64;
+};
+
+/// A member as our writer makes it.
+struct NewEntry {
+  std::string name;
+  std::uint16_t method = 0;
+  std::uint32_t crc32 = 0;
+  std::uint64_t compressed_bytes = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t local_offset = 0;
+};
+
+/// The local header at entry.local_offset, padded so that the byte `align_bytes`
+/// after it stands at a multiple of 64; without padding where `align_bytes` is 0.
+///
+/// The padding is an extra field of the id 0x414D ("MA", in no list of APPNOTE's)
+/// and zeros, in the local header only: nothing reads it, everything skips it.
+std::string format_local(const NewEntry& entry, std::uint64_t align_bytes,
+                         const Zip64Thresholds& from);
+std::string format_central(const NewEntry& entry, const Zip64Thresholds& from);
+std::string format_end(const EndRecord& end, const Zip64Thresholds& from);
+
 }  // namespace mad::zip

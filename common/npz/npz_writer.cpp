@@ -1,0 +1,217 @@
+#include "npz/npz_writer.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.hpp"
+#include "hash/crc32.hpp"
+#include "io/spool.hpp"
+#include "npz/crc_ahead.hpp"
+#include "npz/inflate.hpp"
+#include "npz/npz_writer_zip64.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
+
+zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
+  zip::NewEntry entry;
+  entry.name = array.key + ".npy";
+  entry.size_bytes = array.size_bytes;
+  entry.compressed_bytes = array.size_bytes;
+  entry.local_offset = local_offset;
+  return entry;
+}
+
+/// Gathers the archive's bytes into large writes; data is read straight into it.
+class Output {
+ public:
+  Output(Sink& sink, const std::function<void(std::uint64_t)>& progress)
+      : sink_(sink), progress_(progress), buffer_(k_buffer_bytes) {}
+
+  std::uint64_t position() const { return flushed_ + filled_; }
+
+  void add(Bytes bytes) {
+    while (!bytes.empty()) {
+      const MutableBytes free = space();
+      const std::size_t n = std::min(free.size(), bytes.size());
+      std::copy_n(bytes.begin(), n, free.begin());
+      advance(n);
+      bytes = bytes.subspan(n);
+    }
+  }
+
+  /// Free room, at least one byte, to be filled and then accounted by advance().
+  MutableBytes space() {
+    if (filled_ == buffer_.size()) flush();
+    return MutableBytes(buffer_).subspan(filled_);
+  }
+  void advance(std::size_t n) { filled_ += n; }
+
+  void flush() {
+    if (filled_ == 0) return;
+    sink_.write(Bytes(buffer_).first(filled_));
+    flushed_ += filled_;
+    if (progress_) progress_(filled_);
+    filled_ = 0;
+  }
+
+ private:
+  Sink& sink_;
+  const std::function<void(std::uint64_t)>& progress_;
+  std::vector<std::byte> buffer_;
+  std::size_t filled_ = 0;
+  std::uint64_t flushed_ = 0;
+};
+
+/// Reads the whole array, `take(want)` giving room for at most `want` bytes and
+/// `done(bytes)` taking what was read there.
+template <class Take, class Done>
+void read_array(const StateTree& tree, const StateArray& array, Take take, Done done) {
+  const Fd fd = tree.open(array);
+  for (std::uint64_t offset = 0; offset < array.size_bytes;) {
+    const MutableBytes room = take();
+    const auto want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(room.size(), array.size_bytes - offset));
+    const std::size_t got = pread_full(fd.get(), room.first(want), offset, array.key);
+    if (got < want) refuse_shrunk(array, offset + got);
+    offset += got;
+    done(room.first(got));
+  }
+}
+
+class Writer {
+ public:
+  Writer(const StateTree& tree, Sink& sink, const std::function<void(std::uint64_t)>& progress,
+         const zip::Zip64Thresholds& from)
+      : tree_(tree), out_(sink, progress), from_(from) {}
+
+  void write_stored() {
+    CrcAhead crcs(tree_);
+    for (std::size_t i = 0; i < tree_.arrays().size(); ++i) {
+      const StateArray& array = tree_.arrays()[i];
+      zip::NewEntry entry = new_entry(array, out_.position());
+      entry.crc32 = crcs.take(i);
+      out_.add(as_bytes(zip::format_local(entry, array.header.header_bytes, from_)));
+      std::uint32_t crc = 0;
+      read_array(
+          tree_, array, [this] { return out_.space(); },
+          [&](Bytes bytes) {
+            crc = crc32(crc, bytes);
+            out_.advance(bytes.size());
+          });
+      if (crc != entry.crc32) {
+        throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
+                    "changed while it was read: two readings of its bytes differ",
+                    "hold the program still meanwhile: mad-snapshot --pause PID");
+      }
+      end_member(entry);
+    }
+    end_archive();
+  }
+
+  void write_deflated() {
+    const Fd spool = open_unnamed_file("");
+    Deflater deflater;
+    std::vector<std::byte> raw(k_buffer_bytes);
+    for (const StateArray& array : tree_.arrays()) {
+      zip::NewEntry entry = new_entry(array, out_.position());
+      entry.method = 8;
+      deflater.reset();
+      entry.compressed_bytes = 0;
+      std::uint64_t left = array.size_bytes;
+      read_array(
+          tree_, array, [&raw] { return MutableBytes(raw); },
+          [&](Bytes bytes) {
+            entry.crc32 = crc32(entry.crc32, bytes);
+            left -= bytes.size();
+            pack(deflater, bytes, left == 0 ? Deflater::Input::last : Deflater::Input::more, spool,
+                 entry.compressed_bytes);
+          });
+      out_.add(as_bytes(zip::format_local(entry, 0, from_)));
+      for (std::uint64_t offset = 0; offset < entry.compressed_bytes;) {
+        const MutableBytes room = out_.space();
+        const auto want = static_cast<std::size_t>(
+            std::min<std::uint64_t>(room.size(), entry.compressed_bytes - offset));
+        const std::size_t got = pread_full(spool.get(), room.first(want), offset, "spool");
+        if (got < want) throw Error(ExitCode::io, "io-error", "spool", "it was cut short");
+        offset += got;
+        out_.advance(got);
+      }
+      end_member(entry);
+    }
+    end_archive();
+  }
+
+ private:
+  void pack(Deflater& deflater, Bytes bytes, Deflater::Input input, const Fd& spool,
+            std::uint64_t& packed_bytes) {
+    if (packed_.empty()) packed_.resize(k_buffer_bytes);
+    for (;;) {
+      const Deflater::Step step = deflater.step(bytes, input, packed_);
+      bytes = bytes.subspan(step.consumed);
+      pwrite_full(spool.get(), Bytes(packed_).first(step.produced), packed_bytes, "spool");
+      packed_bytes += step.produced;
+      if (step.ended || (input == Deflater::Input::more && bytes.empty() &&
+                         step.produced < packed_.size())) {
+        return;
+      }
+    }
+  }
+
+  void end_member(const zip::NewEntry& entry) {
+    directory_ += zip::format_central(entry, from_);
+    ++entries_;
+  }
+
+  void end_archive() {
+    const zip::EndRecord end{out_.position(), directory_.size(), entries_};
+    out_.add(as_bytes(directory_));
+    out_.add(as_bytes(zip::format_end(end, from_)));
+    out_.flush();
+  }
+
+  const StateTree& tree_;
+  Output out_;
+  zip::Zip64Thresholds from_;
+  std::vector<std::byte> packed_;
+  std::string directory_;
+  std::uint64_t entries_ = 0;
+};
+
+}  // namespace
+
+std::uint64_t npz_size_bytes(const StateTree& tree) {
+  return npz_size_bytes(tree, zip::Zip64Thresholds{});
+}
+
+std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& from) {
+  zip::EndRecord end;
+  for (const StateArray& array : tree.arrays()) {
+    const zip::NewEntry entry = new_entry(array, end.directory_offset);
+    end.directory_offset +=
+        zip::format_local(entry, array.header.header_bytes, from).size() + array.size_bytes;
+    end.directory_bytes += zip::format_central(entry, from).size();
+    ++end.entries;
+  }
+  return end.directory_offset + end.directory_bytes + zip::format_end(end, from).size();
+}
+
+void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
+               const std::function<void(std::uint64_t)>& progress) {
+  write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{});
+}
+
+void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
+               const std::function<void(std::uint64_t)>& progress,
+               const zip::Zip64Thresholds& from) {
+  Writer writer(tree, sink, progress, from);
+  if (compression == NpzCompression::deflate) {
+    writer.write_deflated();
+  } else {
+    writer.write_stored();
+  }
+}
+
+}  // namespace mad
