@@ -68,8 +68,8 @@ def table(npz):
         "schema-zero": (raw("schema_version", "0"), 3, "schema-too-old", ["0", "1"]),
         "schema-negative": (raw("schema_version", "-1"), 3, "schema-too-old", ["-1", "1"]),
         "schema-next": (raw("schema_version", "2"), 3, "schema-too-new", ["2", "1"]),
-        "schema-wraps": (raw("schema_version", str(2**32 + 1)), 3, "schema-too-new",
-                         [str(2**32 + 1)]),
+        "schema-wraps": (raw("schema_version", str(2**32 + 1)), 1, INVALID,
+                         ["schema_version", str(2**32 + 1)]),
         "schema-comes-first": (text(schema_version=7, sha256="nonsense"), 3, "schema-too-new",
                                ["7"]),
         "sha256-missing": (text(sha256=...), 1, INVALID, ["sha256"]),
@@ -122,39 +122,47 @@ class Manifests(refusal.BootRefusals):
         self.cases = table(self.npz)
         self.fresh_arrays = {"ball/pos": np.zeros(2)}
 
-    def each(self):
+    def each(self, check):
         for name, (data, code, reason, needles) in self.cases.items():
             self.manifest.write_bytes(data)
             with self.subTest(name):
-                yield code, reason, needles
+                check(code, reason, needles)
 
     def test_mad_verify_refuses_each_and_says_why(self):
         before = set(madtest.tree(self.tmp))
-        for code, reason, needles in self.each():
+        def check(code, reason, needles):
             done = refusal.measured("mad-verify", self.npz)
             self.assert_refusal(done, code, reason, "sim.npz", *needles)
             self.assertEqual(set(madtest.tree(self.tmp)), before)
 
+        self.each(check)
+
     def test_the_boot_line_starts_the_command_from_its_fresh_state(self):
         self.fresh_machine(self.fresh_arrays)
-        for code, reason, _ in self.each():
+        def check(code, reason, needles):
             self.assert_boot_goes_on_fresh(self.npz, reason)
 
+        self.each(check)
+
     def test_mad_fetch_publishes_nothing(self):
-        for code, reason, needles in self.each():
+        def check(code, reason, needles):
             if reason == "chunk-mismatch":
-                continue  # the whole digest, which mad-fetch checks, is right
+                return  # the whole digest, which mad-fetch checks, is right
             done = refusal.measured("mad-fetch", "-o", self.tmp / "out.npz", self.npz)
             self.assert_refusal(done, code, reason, "sim.npz")
             self.assertEqual(sorted(madtest.tree(self.tmp)), ["sim.npz", "sim.npz.manifest.json"])
 
+        self.each(check)
+
     def test_mad_manifest_shows_no_malformed_manifest(self):
-        for code, reason, needles in self.each():
+        def check(code, reason, needles):
             done = refusal.measured("mad-manifest", "show", self.manifest)
             if reason in ("sha256-mismatch", "size-mismatch", "chunk-mismatch"):
                 self.assertEqual(done.returncode, 0, done.stderr)
             elif done.returncode != 0 or reason != INVALID or "chunks" not in needles:
                 self.assert_refusal(done, code, reason, "sim.npz.manifest.json")
+
+        self.each(check)
 
     def test_a_large_manifest_that_is_sound_costs_no_memory(self):
         manifest = json.loads(self.table_entry_of_a_sound_manifest())
