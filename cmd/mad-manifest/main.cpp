@@ -10,6 +10,7 @@ using Command = ExitCode (*)(const ManifestOptions&, Tool&);
 
 CLI::App* add(CLI::App& app, ManifestOptions& o, const char* name, const char* what, Command run) {
   CLI::App* sub = app.add_subcommand(name, what);
+  sub->footer("The options of mad-manifest itself, such as -q and --report, may stand here too.");
   sub->callback([&o, run] { o.command = run; });
   return sub;
 }

@@ -29,7 +29,7 @@ ExitCode get_command(const ManifestOptions& options, Tool& tool) {
                 "no key '" + printable(options.key) + "'");
   }
   const bool is_string = value->front() == '"';
-  put((is_string ? json_characters(*value) : std::string(*value)) + '\n');
+  put((is_string ? json_characters(*value) : indent_json(*value, 0)) + '\n');
   return ExitCode::ok;
 }
 
