@@ -124,8 +124,8 @@ std::uint32_t CrcAhead::take(std::size_t index) {
   for (std::size_t i = first_piece_[index]; i < pieces_.size() && pieces_[i].array == index; ++i) {
     crc = pieces_[i].offset == 0
               ? pieces_[i].crc32
-              : static_cast<std::uint32_t>(crc32_combine(crc, pieces_[i].crc32,
-                                                         static_cast<z_off_t>(pieces_[i].length)));
+              : static_cast<std::uint32_t>(
+                    crc32_combine(crc, pieces_[i].crc32, static_cast<z_off_t>(pieces_[i].length)));
   }
   return crc;
 }

@@ -38,7 +38,9 @@ Inflater::Inflater() : state_(std::make_unique<State>()) {
   if (inflateInit2(&state_->stream, -MAX_WBITS) != Z_OK) throw std::bad_alloc();
 }
 
-Inflater::~Inflater() { inflateEnd(&state_->stream); }
+Inflater::~Inflater() {
+  inflateEnd(&state_->stream);
+}
 
 Inflater::Step Inflater::step(Bytes in, MutableBytes out, const std::string& subject) {
   z_stream& stream = state_->stream;
@@ -65,7 +67,9 @@ Deflater::Deflater() : state_(std::make_unique<State>()) {
   }
 }
 
-Deflater::~Deflater() { deflateEnd(&state_->stream); }
+Deflater::~Deflater() {
+  deflateEnd(&state_->stream);
+}
 
 Deflater::Step Deflater::step(Bytes in, Input input, MutableBytes out) {
   z_stream& stream = state_->stream;
@@ -74,6 +78,8 @@ Deflater::Step Deflater::step(Bytes in, Input input, MutableBytes out) {
   return {consumed_of(stream, in), produced_of(stream, out), result == Z_STREAM_END};
 }
 
-void Deflater::reset() { deflateReset(&state_->stream); }
+void Deflater::reset() {
+  deflateReset(&state_->stream);
+}
 
 }  // namespace mad

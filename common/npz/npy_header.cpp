@@ -87,8 +87,8 @@ std::uint64_t count_bytes(const NpyHeader& header, const std::string& subject) {
       empty = true;
     } else if (nonzero > INT64_MAX / extent) {
       invalid(subject, "npy shape: expected less than 2**63 bytes, found " +
-                           format_shape(header.shape) + " of " +
-                           std::to_string(header.item_bytes) + "-byte items");
+                           format_shape(header.shape) + " of " + std::to_string(header.item_bytes) +
+                           "-byte items");
     } else {
       nonzero *= extent;
     }
@@ -111,13 +111,13 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
     if (bytes.size() < 10 || as_text(bytes.first(6)) != k_magic) {
       invalid(subject, "expected the magic bytes of a .npy file, found " +
                            (bytes.empty() ? "nothing"
-                                          : format_python_string(decode_latin1(as_text(
-                                                bytes.first(std::min<std::size_t>(
-                                                    bytes.size(), 6)))))));
+                                          : format_python_string(decode_latin1(as_text(bytes.first(
+                                                std::min<std::size_t>(bytes.size(), 6)))))));
     }
     const auto version = std::to_string(std::to_integer<int>(bytes[6])) + '.' +
                          std::to_string(std::to_integer<int>(bytes[7]));
-    invalid(subject, "expected .npy version 1.0, 2.0 or 3.0 and a length, found version " + version);
+    invalid(subject,
+            "expected .npy version 1.0, 2.0 or 3.0 and a length, found version " + version);
   }
   const auto too_long = [&](std::uint64_t length) {
     invalid(subject, "npy header: expected at most " + std::to_string(k_max_npy_header_text) +
@@ -128,13 +128,11 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
   if (preamble->text_bytes > most_bytes) too_long(preamble->text_bytes);
   if (preamble->text_bytes > bytes.size() - preamble->text_offset) {
     invalid(subject, "npy header: expected " + std::to_string(preamble->text_bytes) +
-                         " bytes, found " +
-                         std::to_string(bytes.size() - preamble->text_offset));
+                         " bytes, found " + std::to_string(bytes.size() - preamble->text_offset));
   }
-  const auto raw = as_text(
-      bytes.subspan(preamble->text_offset, static_cast<std::size_t>(preamble->text_bytes)));
-  const std::u32string text =
-      preamble->major == 3 ? decode_utf8(raw, subject) : decode_latin1(raw);
+  const auto raw =
+      as_text(bytes.subspan(preamble->text_offset, static_cast<std::size_t>(preamble->text_bytes)));
+  const std::u32string text = preamble->major == 3 ? decode_utf8(raw, subject) : decode_latin1(raw);
   if (text.size() > k_max_npy_header_text) too_long(text.size());
 
   const PythonLiteral dict = parse_python_literal(

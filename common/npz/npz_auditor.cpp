@@ -62,8 +62,8 @@ class FileRecords final : public MemberRecords {
         window_.resize(std::max(length, k_window_bytes));
       }
       offset_ = offset;
-      filled_ = pread_full(
-          archive_, MutableBytes(window_).first(std::max(length, k_window_bytes)), offset, subject);
+      filled_ = pread_full(archive_, MutableBytes(window_).first(std::max(length, k_window_bytes)),
+                           offset, subject);
       if (filled_ < length) cut_short(subject, offset + length, offset + filled_);
     }
     return Bytes(window_).subspan(static_cast<std::size_t>(offset - offset_), length);
@@ -84,11 +84,10 @@ class FileRecords final : public MemberRecords {
         continue;
       }
       const std::uint64_t left = member.compressed_bytes - consumed;
-      const Bytes in = view(member.data_offset + consumed,
-                            static_cast<std::size_t>(std::min<std::uint64_t>(left, k_input_bytes)),
-                            subject);
-      const Inflater::Step step =
-          inflater.step(in, MutableBytes(start).subspan(filled), subject);
+      const Bytes in =
+          view(member.data_offset + consumed,
+               static_cast<std::size_t>(std::min<std::uint64_t>(left, k_input_bytes)), subject);
+      const Inflater::Step step = inflater.step(in, MutableBytes(start).subspan(filled), subject);
       filled += step.produced;
       consumed += step.consumed;
       ended = step.ended || (step.produced == 0 && step.consumed == 0);
@@ -135,7 +134,10 @@ std::vector<Piece> cut_into_pieces(const std::vector<NpzMember>& members) {
 class DataChecker {
  public:
   DataChecker(int archive, const std::vector<NpzMember>& members, const std::string& subject)
-      : archive_(archive), members_(members), subject_(subject), pieces_(cut_into_pieces(members)) {}
+      : archive_(archive),
+        members_(members),
+        subject_(subject),
+        pieces_(cut_into_pieces(members)) {}
 
   void run() {
     std::uint64_t total = 0;
@@ -204,10 +206,9 @@ class DataChecker {
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
       if (i == first_failed_) std::rethrow_exception(failure_);
       const Piece& piece = pieces_[i];
-      crc = piece.offset == 0
-                ? piece.crc32
-                : static_cast<std::uint32_t>(crc32_combine(crc, piece.crc32,
-                                                           static_cast<z_off_t>(piece.length)));
+      crc = piece.offset == 0 ? piece.crc32
+                              : static_cast<std::uint32_t>(crc32_combine(
+                                    crc, piece.crc32, static_cast<z_off_t>(piece.length)));
       if (i + 1 == pieces_.size() || pieces_[i + 1].member != piece.member) {
         const NpzMember& member = members_[piece.member];
         check_crc(member.crc32, crc, member_subject(subject_, member));

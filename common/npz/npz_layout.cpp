@@ -42,7 +42,8 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   NpzMember member;
   if (name.size() < k_suffix.size() ||
       name.compare(name.size() - k_suffix.size(), k_suffix.size(), k_suffix) != 0) {
-    refuse("member-name", subject, "expected a member named NODE/FIELD.npy, found one without .npy");
+    refuse("member-name", subject,
+           "expected a member named NODE/FIELD.npy, found one without .npy");
   }
   name.resize(name.size() - k_suffix.size());
   member.key = std::move(name);
@@ -113,7 +114,8 @@ std::uint64_t check_extent(const CentralEntry& entry, NpzMember& member,
   constexpr std::array<std::uint64_t, 4> k_lengths = {12, 16, 20, 24};
   const std::uint64_t length = next - end;
   if (std::find(k_lengths.begin(), k_lengths.end(), length) == k_lengths.end() ||
-      !zip::is_descriptor(as_bytes(records.between(end, static_cast<std::size_t>(length))), entry)) {
+      !zip::is_descriptor(as_bytes(records.between(end, static_cast<std::size_t>(length))),
+                          entry)) {
     refuse("archive-invalid", subject,
            "expected a data descriptor that agrees with the directory, found " +
                std::to_string(length) + " other bytes after its data");
@@ -150,9 +152,9 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
                                      const NpzLimits& limits, MemberRecords& records,
                                      const std::string& subject) {
   std::vector<CentralEntry> entries = zip::parse_directory(directory, end, subject);
-  std::stable_sort(entries.begin(), entries.end(), [](const CentralEntry& a, const CentralEntry& b) {
-    return a.local_offset < b.local_offset;
-  });
+  std::stable_sort(
+      entries.begin(), entries.end(),
+      [](const CentralEntry& a, const CentralEntry& b) { return a.local_offset < b.local_offset; });
   std::vector<NpzMember> members;
   members.reserve(entries.size());
   std::uint64_t unpacked_bytes = 0;
@@ -160,9 +162,9 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
     members.push_back(check_entry(entry, subject));
     if (entry.size_bytes > limits.max_bytes - unpacked_bytes) {
       refuse("too-large", member_subject(subject, members.back()),
-             "bytes of all arrays, unpacked: expected at most " +
-                 std::to_string(limits.max_bytes) + ", found " + std::to_string(entry.size_bytes) +
-                 " here after " + std::to_string(unpacked_bytes));
+             "bytes of all arrays, unpacked: expected at most " + std::to_string(limits.max_bytes) +
+                 ", found " + std::to_string(entry.size_bytes) + " here after " +
+                 std::to_string(unpacked_bytes));
     }
     unpacked_bytes += entry.size_bytes;
   }
@@ -196,15 +198,14 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
     header_text_bytes += member.header.descr.size();
     if (header_text_bytes > limits.max_directory_bytes) {
       refuse("too-large", about,
-             "bytes of all dtypes: expected at most " +
-                 std::to_string(limits.max_directory_bytes) + ", found more");
+             "bytes of all dtypes: expected at most " + std::to_string(limits.max_directory_bytes) +
+                 ", found more");
     }
   }
   if (position != end.directory_offset) {
     refuse("archive-invalid", subject,
            "expected the directory at offset " + std::to_string(position) +
-               ", where the last member ends, found it at " +
-               std::to_string(end.directory_offset));
+               ", where the last member ends, found it at " + std::to_string(end.directory_offset));
   }
   return members;
 }

@@ -37,6 +37,8 @@ std::string key_defect(std::string_view key) {
   return {};
 }
 
-bool is_meta_key(std::string_view key) { return key.substr(0, 6) == "_meta/"; }
+bool is_meta_key(std::string_view key) {
+  return key.substr(0, 6) == "_meta/";
+}
 
 }  // namespace mad

@@ -70,7 +70,8 @@ class MemberSource final : public Source {
       pending_ = pending_.subspan(step.consumed);
       ended_ = step.ended;
       if (step.produced > left_) {
-        invalid("expected " + std::to_string(size_bytes_) + " bytes, found that it unpacks to more");
+        invalid("expected " + std::to_string(size_bytes_) +
+                " bytes, found that it unpacks to more");
       }
       left_ -= step.produced;
       if (step.produced > 0) return step.produced;

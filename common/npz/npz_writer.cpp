@@ -153,8 +153,8 @@ class Writer {
       bytes = bytes.subspan(step.consumed);
       pwrite_full(spool.get(), Bytes(packed_).first(step.produced), packed_bytes, "spool");
       packed_bytes += step.produced;
-      if (step.ended || (input == Deflater::Input::more && bytes.empty() &&
-                         step.produced < packed_.size())) {
+      if (step.ended ||
+          (input == Deflater::Input::more && bytes.empty() && step.produced < packed_.size())) {
         return;
       }
     }

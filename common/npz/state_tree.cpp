@@ -75,8 +75,8 @@ void walk(int directory, const std::string& root, const std::string& relative, i
     } else if (S_ISREG(status.st_mode)) {
       visit(directory, name, path, status);
     } else {
-      invalid(subject, std::string("expected a directory or a .npy file, found ") +
-                           kind_of(status.st_mode));
+      invalid(subject,
+              std::string("expected a directory or a .npy file, found ") + kind_of(status.st_mode));
     }
   }
 }
@@ -206,8 +206,8 @@ void StateTree::check_unchanged() const {
          ++files;
        });
   if (files != arrays_.size()) {
-    changed(path_, "it has " + std::to_string(files) + " arrays, not " +
-                       std::to_string(arrays_.size()));
+    changed(path_,
+            "it has " + std::to_string(files) + " arrays, not " + std::to_string(arrays_.size()));
   }
 }
 

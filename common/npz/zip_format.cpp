@@ -80,9 +80,9 @@ void take64(std::uint64_t& value, Bytes& data, const std::string& subject) {
 std::uint64_t join(std::uint64_t plain, std::uint64_t mask, std::uint64_t wide,
                    std::string_view field, const std::string& subject) {
   if (plain != mask && plain != wide) {
-    invalid(subject, disagree(std::string("end record against its ZIP64 form: ") +
-                                  std::string(field),
-                              wide, plain));
+    invalid(subject,
+            disagree(std::string("end record against its ZIP64 form: ") + std::string(field), wide,
+                     plain));
   }
   return wide;
 }
@@ -115,8 +115,8 @@ void put64(std::string& out, std::uint64_t value) {
 EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& subject) {
   const std::string_view text = as_text(tail);
   if (tail.size() < k_end_bytes) {
-    invalid(subject, "expected a ZIP archive of at least 22 bytes, found " +
-                         std::to_string(tail.size()));
+    invalid(subject,
+            "expected a ZIP archive of at least 22 bytes, found " + std::to_string(tail.size()));
   }
   // The last one, as zipfile looks for it.
   const std::size_t at = text.rfind("PK\5\6", tail.size() - k_end_bytes);
@@ -165,8 +165,7 @@ EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& sub
       invalid(subject, disagree("ZIP64 end record: entries on this disk", get64(end64, 32),
                                 get64(end64, 24)));
     }
-    record.entries =
-        join(record.entries, k_count_in_zip64, get64(end64, 32), "entries", subject);
+    record.entries = join(record.entries, k_count_in_zip64, get64(end64, 32), "entries", subject);
     record.directory_bytes = join(record.directory_bytes, k_in_zip64, get64(end64, 40),
                                   "bytes of the directory", subject);
     record.directory_offset = join(record.directory_offset, k_in_zip64, get64(end64, 48),
@@ -199,8 +198,8 @@ std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
     const std::size_t comment_bytes = get16(directory, 32);
     const std::size_t length = k_central_bytes + name_bytes + extra_bytes + comment_bytes;
     if (length > directory.size()) {
-      invalid(subject, "directory: entry " + std::to_string(entries.size() + 1) +
-                           ": expected " + std::to_string(length) + " bytes, found " +
+      invalid(subject, "directory: entry " + std::to_string(entries.size() + 1) + ": expected " +
+                           std::to_string(length) + " bytes, found " +
                            std::to_string(directory.size()));
     }
     CentralEntry entry;
@@ -265,8 +264,8 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
     local.compressed_bytes = compressed_bytes;
   } else if ((size_bytes != 0 && size_bytes != local.size_bytes) ||
              (compressed_bytes != 0 && compressed_bytes != local.compressed_bytes)) {
-    invalid(subject, disagree("local header: size in the ZIP64 field", local.size_bytes,
-                              size_bytes));
+    invalid(subject,
+            disagree("local header: size in the ZIP64 field", local.size_bytes, size_bytes));
   }
   return local;
 }
@@ -274,9 +273,9 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
 void check_local(const LocalHeader& local, const CentralEntry& entry, const std::string& subject) {
   const auto hold = [&](std::string_view field, std::uint64_t central, std::uint64_t here) {
     if (central == here) return;
-    invalid(subject, disagree(std::string("local header against the directory: ") +
-                                  std::string(field),
-                              central, here));
+    invalid(subject,
+            disagree(std::string("local header against the directory: ") + std::string(field),
+                     central, here));
   };
   if (local.raw_name != entry.raw_name) {
     invalid(subject, "local header against the directory: name: expected " +

@@ -31,8 +31,7 @@ std::uint64_t divert(std::uint64_t value, const Zip64Thresholds& from, std::stri
 }
 
 void put_common(std::string& out, const NewEntry& entry, std::uint16_t version,
-                std::uint64_t compressed_bytes, std::uint64_t size_bytes,
-                std::size_t extra_bytes) {
+                std::uint64_t compressed_bytes, std::uint64_t size_bytes, std::size_t extra_bytes) {
   put16(out, version);
   put16(out, flags_of(entry));
   put16(out, entry.method);
