@@ -129,7 +129,8 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   Fd directory;
   if (!to_stdout) {
     const std::string name = split_path(path).directory;
-    directory = open_directory(name);
+    directory = Fd(open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) throw output_error("open the directory of", path, errno);
     lock_directory(directory.get(), LockMode::exclusive, lock_timeout_ms, printable(name));
   }
   if (!same_file(before, identity(options.file))) {
