@@ -122,7 +122,6 @@ class FromFiles(Roundtrip):
             "x/spaces": "  {  'descr' : 'i4' , 'fortran_order':False,'shape':( 2 , )}  \n".strip(),
             "x/native": "{'descr': '=i4', 'fortran_order': False, 'shape': (2,), }\n",
             "x/no_newline": "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }",
-            "x/long_name": "{'descr': 'int32', 'fortran_order': False, 'shape': (2,), }",
             "x/list_shape": "{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (2,), }",
         }
         files = {}
