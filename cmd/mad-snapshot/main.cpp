@@ -48,7 +48,8 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
   tool.report.set("seconds",
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (options.output != "-") {
-    write_full(STDOUT_FILENO, as_bytes(result.path + "\n"), "standard output");
+    write_full(STDOUT_FILENO, as_bytes(result.path + "\n"),
+               "standard output, for the name of the published " + result.path);
   }
   return ExitCode::ok;
 }

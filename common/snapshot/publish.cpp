@@ -102,7 +102,7 @@ Recovery recover_locked(int directory, const PairNames& names, Durability durabi
     // The writer may have died before it could sync any of these.
     sync_fd(npz.get(), names.path(names.npz), durability);
     sync_fd(next.get(), names.path(names.next), durability);
-    sync_fd(directory, names.directory, durability);
+    sync_fd(directory, names.path(names.npz), durability);
     rename_name(directory, names, names.next, names.manifest);
     log_note(printable(names.path(names.npz)) +
              ": completed the snapshot of a writer that was interrupted");
@@ -111,7 +111,7 @@ Recovery recover_locked(int directory, const PairNames& names, Durability durabi
     log_verbose(printable(names.path(names.next)) +
                 ": removed; its writer died before it replaced the snapshot");
   }
-  sync_fd(directory, names.directory, durability);
+  sync_fd(directory, names.path(names.npz), durability);
   return completes ? Recovery::completed : Recovery::discarded;
 }
 
@@ -173,7 +173,7 @@ struct SnapshotPublisher::State {
 
   int dir() const { return directory.get(); }
   void sync(int fd, const std::string& subject) const { sync_fd(fd, subject, options.durability); }
-  void sync_directory() const { sync(dir(), names.directory); }
+  void sync_directory() const { sync(dir(), path); }
 
   mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
   void clean_up_early();
