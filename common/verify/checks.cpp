@@ -1,0 +1,78 @@
+#include "verify/checks.hpp"
+
+#include "io/file.hpp"
+
+namespace mad {
+namespace {
+
+std::string bytes_text(std::uint64_t bytes) {
+  return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
+}
+
+}  // namespace
+
+NpzLimits npz_limits(const VerifyOptions& options) {
+  NpzLimits limits;
+  if (options.max_bytes) limits.max_bytes = *options.max_bytes;
+  return limits;
+}
+
+std::optional<std::string> read_given_manifest(const VerifyOptions& options) {
+  if (!options.manifest_path) return std::nullopt;
+  const std::string& path = *options.manifest_path;
+  const Fd file = open_regular(path);
+  return read_small_file(file.get(), k_max_manifest_bytes, path);
+}
+
+Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found) {
+  const bool shorter = found < expected;
+  const std::string difference = bytes_text(shorter ? expected - found : found - expected);
+  return {ExitCode::refused, "size-mismatch", subject,
+          "size mismatch: expected " + bytes_text(expected) + ", found " + std::to_string(found),
+          "the file is " + difference + (shorter ? " shorter" : " longer") +
+              " than the manifest says; fetch it again"};
+}
+
+Error size_exceeded(const std::string& subject, std::uint64_t expected) {
+  return {ExitCode::refused, "size-mismatch", subject,
+          "size mismatch: expected " + bytes_text(expected) + ", found more",
+          "the file is longer than the manifest says; fetch it again"};
+}
+
+Error size_beyond_limit(const std::string& subject, std::uint64_t limit) {
+  return {ExitCode::refused, "too-large", subject,
+          "expected at most " + bytes_text(limit) + " (--max-size), found more"};
+}
+
+Error sha256_mismatch(const std::string& subject, const std::string& witness,
+                      const Digest& expected, const Digest& found) {
+  const std::string first = witness + ": ";
+  std::string second = "file: ";
+  if (second.size() < first.size()) second.append(first.size() - second.size(), ' ');
+  return {ExitCode::refused, "sha256-mismatch", subject,
+          "SHA-256 mismatch\n" + first + to_hex(expected) + "\n" + second + to_hex(found)};
+}
+
+Error chunk_mismatch(const std::string& subject, std::uint64_t index, std::uint64_t offset,
+                     std::uint64_t length, const Digest& expected, const Digest& found) {
+  return {ExitCode::refused, "chunk-mismatch", subject,
+          "chunk " + std::to_string(index) + " (bytes " + std::to_string(offset) + " to " +
+              std::to_string(offset + length) +
+              "): SHA-256 mismatch\nmanifest: " + to_hex(expected) + "\nfile:     " + to_hex(found),
+          "fetch it again"};
+}
+
+Error chunk_count_mismatch(const std::string& subject, std::uint64_t expected,
+                           std::uint64_t found) {
+  return {ExitCode::refused, "chunk-mismatch", subject,
+          "the manifest lists " + std::to_string(expected) + " chunks, the file has " +
+              std::to_string(found)};
+}
+
+Error manifest_missing(const std::string& subject) {
+  return {ExitCode::not_found, "manifest-missing", subject,
+          "there is no manifest, so nothing says which bytes are right",
+          "for a snapshot from before manifests: --skip-integrity-check"};
+}
+
+}  // namespace mad

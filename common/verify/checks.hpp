@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "hash/sha256.hpp"
+#include "manifest/manifest.hpp"
+#include "npz/npz_auditor.hpp"
+
+namespace mad {
+
+/// What mad-verify is asked to hold a snapshot against (mad-verify(1)).
+struct VerifyOptions {
+  /// Taken instead of the manifest beside the file, or in the bundle.
+  std::optional<std::string> manifest_path;
+  /// Trusted, instead of the manifest's; the manifest is then optional.
+  std::optional<Digest> sha256;
+  /// See read_topology.
+  std::optional<std::string> expect_path;
+  /// Of the npz, and of its arrays unpacked.
+  std::optional<std::uint64_t> max_bytes;
+  /// For the spool; see open_unnamed_file.
+  std::string spool_dir;
+  bool stream = false;
+  bool unsealed = false;
+  bool skip_integrity_check = false;
+  bool json = false;
+};
+
+NpzLimits npz_limits(const VerifyOptions& options);
+
+/// The manifest at --manifest, or nothing.
+std::optional<std::string> read_given_manifest(const VerifyOptions& options);
+
+/// The refusals, worded alike for streams and files.  `subject` is the npz.
+Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found);
+/// More bytes came than were promised; how many more is not known.
+Error size_exceeded(const std::string& subject, std::uint64_t expected);
+Error size_beyond_limit(const std::string& subject, std::uint64_t limit);
+/// `witness` is who promised: `manifest`, `--sha256`.
+Error sha256_mismatch(const std::string& subject, const std::string& witness,
+                      const Digest& expected, const Digest& found);
+/// Chunk `index` lies at [offset, offset + length).
+Error chunk_mismatch(const std::string& subject, std::uint64_t index, std::uint64_t offset,
+                     std::uint64_t length, const Digest& expected, const Digest& found);
+Error chunk_count_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found);
+Error manifest_missing(const std::string& subject);
+
+}  // namespace mad

@@ -1,0 +1,102 @@
+#include "verify/verdict.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_check_width = 11;
+constexpr std::size_t k_result_width = 5;
+
+std::string padded(std::string_view text, std::size_t width) {
+  std::string out(text);
+  out.append(width - std::min(width, out.size()), ' ');
+  return out;
+}
+
+std::string_view word_of(CheckResult result) {
+  switch (result) {
+    case CheckResult::ok:
+      return "ok";
+    case CheckResult::bad:
+      return "BAD";
+    default:
+      return "-";
+  }
+}
+
+std::string_view id_of(CheckResult result) {
+  switch (result) {
+    case CheckResult::ok:
+      return "ok";
+    case CheckResult::bad:
+      return "bad";
+    default:
+      return "not-checked";
+  }
+}
+
+std::vector<std::string> lines_of(const Finding& finding) {
+  std::vector<std::string> lines;
+  if (!finding.expected.empty()) lines.push_back("expected " + finding.expected);
+  if (!finding.found.empty()) lines.push_back("found    " + finding.found);
+  if (!finding.detail.empty()) {
+    for (const std::string_view line : split(finding.detail, '\n')) lines.emplace_back(line);
+  }
+  if (lines.empty()) lines.emplace_back();
+  return lines;
+}
+
+}  // namespace
+
+std::string format_verdict(const Verdict& verdict) {
+  std::string text = printable(verdict.path, 4096) + "\n";
+  for (const Finding& finding : verdict.findings) {
+    std::string head = "  " + padded(finding.check, k_check_width) +
+                       padded(word_of(finding.result), k_result_width);
+    for (const std::string& line : lines_of(finding)) {
+      text += head + line + "\n";
+      head.assign(head.size(), ' ');
+    }
+  }
+  return text + "  " +
+         (verdict.error ? "REFUSED: " + verdict.error->reason + ", exit code " +
+                              std::to_string(static_cast<int>(verdict.error->code))
+                        : std::string("verified")) +
+         "\n";
+}
+
+std::string format_verdict_json(const Verdict& verdict) {
+  std::string text = "{\"path\":" + json_quote(verdict.path);
+  const auto add = [&](const char* key, const std::string& json) {
+    text += std::string(",\"") + key + "\":" + json;
+  };
+  const auto add_number = [&](const char* key, const std::optional<std::uint64_t>& number) {
+    if (number) add(key, std::to_string(*number));
+  };
+  add("status", verdict.error ? "\"refused\"" : "\"verified\"");
+  add("code", std::to_string(static_cast<int>(verdict.code())));
+  if (verdict.error) {
+    add("reason", json_quote(verdict.error->reason));
+    add("subject", json_quote(verdict.error->subject));
+    add("message", json_quote(verdict.error->message));
+  }
+  if (verdict.sha256) add("sha256", json_quote(*verdict.sha256));
+  add_number("size_bytes", verdict.size_bytes);
+  add_number("arrays", verdict.arrays);
+  std::string checks;
+  for (const Finding& finding : verdict.findings) {
+    checks += (checks.empty() ? "" : ",") + std::string("{\"check\":") + json_quote(finding.check) +
+              ",\"result\":" + json_quote(id_of(finding.result));
+    if (!finding.expected.empty()) checks += ",\"expected\":" + json_quote(finding.expected);
+    if (!finding.found.empty()) checks += ",\"found\":" + json_quote(finding.found);
+    if (!finding.detail.empty()) checks += ",\"detail\":" + json_quote(finding.detail);
+    checks += "}";
+  }
+  add("checks", "[" + checks + "]");
+  return text + "}\n";
+}
+
+}  // namespace mad

@@ -1,0 +1,304 @@
+#include "verify/verify_file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/progress.hpp"
+#include "base/text.hpp"
+#include "bundle/bundle.hpp"
+#include "manifest/topology.hpp"
+#include "snapshot/snapshot.hpp"
+#include "verify/expected_topology.hpp"
+
+namespace mad {
+namespace {
+
+/// Fits the second-level cache, so that the hash finds hot what pread copied.
+constexpr std::size_t k_read_bytes = std::size_t{256} << 10U;
+constexpr std::size_t k_chunks_listed = 8;
+
+struct Digests {
+  Digest sha256{};
+  std::uint64_t size_bytes = 0;
+  /// Of the manifest's chunks, where it has usable ones.
+  std::vector<Digest> chunks;
+};
+
+Digests hash_file(int file, std::uint64_t chunk_bytes, Progress& progress,
+                  const std::string& subject) {
+  ChunkedSha256 chunked(chunk_bytes == 0 ? 64 : chunk_bytes);
+  Sha256 plain;
+  Digests digests;
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_read_bytes);
+  const MutableBytes whole(buffer.get(), k_read_bytes);
+  for (;;) {
+    const std::size_t n = pread_full(file, whole, digests.size_bytes, subject);
+    if (n == 0) break;
+    if (chunk_bytes == 0) {
+      plain.update(whole.first(n));
+    } else {
+      chunked.update(whole.first(n));
+    }
+    digests.size_bytes += n;
+    progress.add(n);
+  }
+  digests.sha256 = chunk_bytes == 0 ? plain.finish() : chunked.finish();
+  if (chunk_bytes != 0) digests.chunks = chunked.chunks();
+  return digests;
+}
+
+class FileVerifier {
+ public:
+  FileVerifier(const VerifyOptions& options, const std::string& path) : options_(options) {
+    verdict_.path = path;
+  }
+
+  Verdict run() {
+    try {
+      open();
+      check_schema();
+      read_data();
+      check_size();
+      check_sha256();
+      check_chunks();
+      check_structure();
+      check_topology();
+    } catch (const Error& error) {
+      note(error);
+    }
+    return std::move(verdict_);
+  }
+
+ private:
+  void note(const Error& error) {
+    // What was found wrong in the bytes says more than that nothing vouches for them.
+    const bool stronger = !verdict_.error || (verdict_.error->reason == "manifest-missing" &&
+                                              error.code == ExitCode::refused);
+    if (stronger) verdict_.error = error;
+  }
+
+  void add(Finding finding) { verdict_.findings.push_back(std::move(finding)); }
+  void add_ok(const char* check, std::string detail) {
+    add({check, CheckResult::ok, "", "", std::move(detail)});
+  }
+  void add_skipped(const char* check, std::string detail) {
+    add({check, CheckResult::not_checked, "", "", std::move(detail)});
+  }
+
+  void open() {
+    std::string path = verdict_.path;
+    const std::string suffix(k_manifest_suffix);
+    if (path.size() > suffix.size() &&
+        path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0) {
+      path.resize(path.size() - suffix.size());
+    }
+    subject_ = printable(path);
+    snapshot_ = open_snapshot(path, ManifestNeed::optional);
+    verdict_.size_bytes = snapshot_.size_bytes;
+    if (auto given = read_given_manifest(options_)) {
+      snapshot_.manifest = std::move(given);
+      snapshot_.manifest_path = *options_.manifest_path;
+    }
+    if (options_.max_bytes && snapshot_.size_bytes > *options_.max_bytes) {
+      throw size_beyond_limit(subject_, *options_.max_bytes);
+    }
+    posix_fadvise(snapshot_.npz.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  }
+
+  void check_schema() {
+    const std::string manifest_subject = printable(snapshot_.manifest_path);
+    if (!snapshot_.manifest) {
+      add_skipped("schema", "no manifest");
+      if (!options_.sha256 && !options_.skip_integrity_check) note(manifest_missing(subject_));
+      return;
+    }
+    if (options_.skip_integrity_check) return add_skipped("schema", "--skip-integrity-check");
+    try {
+      manifest_ = parse_manifest(*snapshot_.manifest, manifest_subject);
+      add_ok("schema",
+             "version " + std::to_string(manifest_->schema_version) + ", " + manifest_subject);
+    } catch (const Error& error) {
+      add({"schema", CheckResult::bad, "", "", error.what()});
+      note(error);
+    }
+  }
+
+  /// Hashes on this thread, and checks the archive's CRCs on another meanwhile.
+  void read_data() {
+    const int npz = snapshot_.npz.get();
+    std::exception_ptr other;
+    std::thread checker([&] {
+      try {
+        members_ = audit_npz(npz, snapshot_.size_bytes, npz_limits(options_), subject_);
+        check_npz_data(npz, *members_, subject_);
+      } catch (const Error& error) {
+        structure_error_ = error;
+      } catch (...) {
+        other = std::current_exception();
+      }
+    });
+    std::exception_ptr own;
+    try {
+      const bool chunked = manifest_ && manifest_->chunks;
+      Progress progress(bundle_name(verdict_.path), snapshot_.size_bytes);
+      digests_ = hash_file(npz, chunked ? manifest_->chunks->chunk_bytes : 0, progress, subject_);
+    } catch (...) {
+      own = std::current_exception();
+    }
+    checker.join();
+    if (own) std::rethrow_exception(own);
+    if (other) std::rethrow_exception(other);
+    verdict_.size_bytes = digests_.size_bytes;
+    verdict_.sha256 = to_hex(digests_.sha256);
+  }
+
+  void check_size() {
+    const std::string found = std::to_string(digests_.size_bytes) + " bytes";
+    if (!manifest_) return add_skipped("size", found);
+    if (!manifest_->size_bytes) {
+      log_warning(printable(snapshot_.manifest_path) +
+                  ": gives no size_bytes; the digest alone decides");
+      return add_skipped("size", found + "; the manifest gives none");
+    }
+    if (*manifest_->size_bytes == digests_.size_bytes) return add_ok("size", found);
+    const Error error = size_mismatch(subject_, *manifest_->size_bytes, digests_.size_bytes);
+    add({"size", CheckResult::bad, std::to_string(*manifest_->size_bytes) + " bytes", found,
+         error.hint.substr(0, error.hint.find(';'))});
+    note(error);
+  }
+
+  void check_sha256() {
+    if (!manifest_ && !options_.sha256) return add_skipped("sha256", *verdict_.sha256);
+    const Digest& expected = options_.sha256 ? *options_.sha256 : manifest_->sha256;
+    if (options_.sha256 && manifest_ && manifest_->sha256 != *options_.sha256) {
+      log_warning(printable(snapshot_.manifest_path) + ": its sha256 is " +
+                  to_hex(manifest_->sha256) + ", not the one given");
+    }
+    if (digests_.sha256 == expected) return add_ok("sha256", *verdict_.sha256);
+    add({"sha256", CheckResult::bad, to_hex(expected), *verdict_.sha256, ""});
+    Error error = sha256_mismatch(subject_, options_.sha256 ? "--sha256" : "manifest", expected,
+                                  digests_.sha256);
+    if (verdict_.error && verdict_.error->reason == "size-mismatch") {
+      error.hint = verdict_.error->hint;
+    }
+    note(error);
+  }
+
+  void check_chunks() {
+    if (!manifest_ || !manifest_->chunks) return;
+    const Chunks& promised = *manifest_->chunks;
+    const std::uint64_t count = promised.digests.size();
+    std::string detail;
+    std::size_t wrong = 0;
+    std::optional<Error> first;
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, digests_.chunks.size()); ++i) {
+      if (promised.digests[i] == digests_.chunks[i]) continue;
+      const std::uint64_t offset = i * promised.chunk_bytes;
+      const std::uint64_t length = std::min(promised.chunk_bytes, digests_.size_bytes - offset);
+      if (!first) {
+        first =
+            chunk_mismatch(subject_, i, offset, length, promised.digests[i], digests_.chunks[i]);
+      }
+      if (++wrong > k_chunks_listed) continue;
+      detail += (detail.empty() ? "" : "\n") + std::string("chunk ") + std::to_string(i) +
+                " differs: bytes " + std::to_string(offset) + " to " +
+                std::to_string(offset + length);
+    }
+    if (wrong > k_chunks_listed) {
+      detail += "\nand " + std::to_string(wrong - k_chunks_listed) + " more";
+    }
+    if (count != digests_.chunks.size()) {
+      if (!first) first = chunk_count_mismatch(subject_, count, digests_.chunks.size());
+      detail += (detail.empty() ? "" : "\n") + std::string("expected ") + std::to_string(count) +
+                " chunks, found " + std::to_string(digests_.chunks.size());
+    }
+    if (!first) {
+      return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
+    }
+    add({"chunks", CheckResult::bad, "", "", detail});
+    // Against a digest that is trusted, a manifest's wrong chunks are only said.
+    note(*first);
+  }
+
+  void check_structure() {
+    if (structure_error_) {
+      add({"structure", CheckResult::bad, "", "", structure_error_->what()});
+      return note(*structure_error_);
+    }
+    std::uint64_t unpacked = 0;
+    for (const NpzMember& member : *members_) unpacked += member.size_bytes;
+    verdict_.arrays = members_->size();
+    add_ok("structure", std::to_string(members_->size()) +
+                            (members_->size() == 1 ? " array, " : " arrays, ") +
+                            format_size(unpacked) + ", every CRC-32 right");
+  }
+
+  void check_topology() {
+    if (!options_.expect_path) return;
+    if (structure_error_) return add_skipped("topology", "the archive cannot be read");
+    const std::string expected_subject = printable(*options_.expect_path);
+    try {
+      const Topology expected = read_topology(*options_.expect_path);
+      require_same_topology(expected, topology_of(*members_), subject_);
+      add_ok("topology", "as in " + expected_subject);
+    } catch (const Error& error) {
+      add({"topology", CheckResult::bad, "", "", error.message});
+      note(error);
+    }
+  }
+
+  const VerifyOptions& options_;
+  Verdict verdict_;
+  std::string subject_;
+  OpenSnapshot snapshot_;
+  std::optional<Manifest> manifest_;
+  Digests digests_;
+  std::optional<std::vector<NpzMember>> members_;
+  std::optional<Error> structure_error_;
+};
+
+void say(const Verdict& verdict, const VerifyOptions& options) {
+  write_full(STDOUT_FILENO,
+             as_bytes(options.json ? format_verdict_json(verdict) : format_verdict(verdict)),
+             "standard output");
+  if (verdict.error) log_error(*verdict.error);
+}
+
+}  // namespace
+
+Verdict verify_file(const VerifyOptions& options, const std::string& path) {
+  return FileVerifier(options, path).run();
+}
+
+ExitCode verify_files(const VerifyOptions& options, const std::vector<std::string>& paths,
+                      Report& report) {
+  if (options.skip_integrity_check) {
+    log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
+  }
+  auto lowest = ExitCode::ok;
+  std::string verdicts;
+  for (const std::string& path : paths) {
+    const Verdict verdict = verify_file(options, path);
+    say(verdict, options);
+    std::string json = format_verdict_json(verdict);
+    json.pop_back();
+    verdicts += (verdicts.empty() ? "" : ",") + json;
+    if (verdict.error && (lowest == ExitCode::ok || verdict.code() < lowest)) {
+      lowest = verdict.code();
+      report.set_reason(verdict.error->reason);
+      report.set("subject", verdict.error->subject);
+      report.set("message", verdict.error->message);
+    }
+  }
+  report.set_json("files", "[" + verdicts + "]");
+  return lowest;
+}
+
+}  // namespace mad

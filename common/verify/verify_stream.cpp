@@ -1,0 +1,453 @@
+#include "verify/verify_stream.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "bundle/bundle_reader.hpp"
+#include "bundle/bundle_writer.hpp"
+#include "io/spool.hpp"
+#include "manifest/topology.hpp"
+#include "snapshot/snapshot.hpp"
+#include "verify/expected_topology.hpp"
+#include "verify/relay.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::string_view k_tool = "mad-verify";
+/// Who is named when nothing, or only a part, came from the stage before.
+constexpr std::string_view k_stage_before = "mad-fetch";
+
+/// What a job hashes, checks and writes at a time, so that the next step finds it in
+/// cache.
+constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
+
+enum class Flow {
+  undecided,  ///< neither manifest nor data came yet
+  chunks,     ///< each buffer goes on once its chunks are right
+  spool,      ///< nothing goes on before everything is right
+  at_once,    ///< --stream
+};
+
+class StreamVerifier {
+ public:
+  StreamVerifier(const VerifyOptions& options, Source& source, int output, Report& report)
+      : options_(options),
+        reader_(source, options.unsealed ? SealNeed::unsealed : SealNeed::sealed, "standard input"),
+        output_(output),
+        report_(report) {}
+
+  ExitCode run();
+
+ private:
+  ExitCode filter();
+  void fail(const Error& error);
+
+  void take_manifest(const std::string& bytes);
+  void take_signature(const std::string& bytes);
+  void take_data(Bytes bytes);
+  void begin_again();
+  ExitCode take_seal(const Seal& seal);
+
+  void begin(Flow flow);
+  void begin_data();
+  void check_length_so_far() const;
+  void post_filled();
+  void check_complete_chunks();
+
+  void finish_hashes();
+  void check_whole();
+  std::vector<NpzMember> check_structure();
+  void release_spool();
+  Seal make_seal() const;
+
+  BundleWriter& writer();
+  std::string subject() const { return reader_.name().empty() ? "standard input" : reader_.name(); }
+  bool wants_digests() const { return !options_.skip_integrity_check; }
+
+  const VerifyOptions& options_;
+  BundleReader reader_;
+  int output_;
+  Report& report_;
+  std::unique_ptr<BundleWriter> writer_;
+  std::optional<Topology> expected_;
+  std::optional<std::string> given_manifest_;
+
+  // Of this beginning of the stream; made new after a restart.
+  struct Attempt {
+    Flow flow = Flow::undecided;
+    bool emitted = false;
+    std::optional<std::string> manifest_text;
+    std::optional<std::string> signature;
+    std::optional<Manifest> manifest;
+    std::unique_ptr<ChunkedSha256> chunk_hash;
+    Sha256 hash;
+    Digest sha256{};
+    std::size_t chunks_checked = 0;
+    std::size_t filled = 0;
+    std::uint64_t size_bytes = 0;
+    std::unique_ptr<NpzStreamAuditor> auditor;
+    Fd spool;
+    std::vector<std::string> checked;
+  };
+  Attempt now_;
+  // Last, so that its thread ends before what its jobs use.
+  std::unique_ptr<Relay> relay_;
+};
+
+ExitCode StreamVerifier::run() {
+  try {
+    try {
+      return filter();
+    } catch (const Error& error) {
+      const bool from_before =
+          error.code == ExitCode::incomplete && error.reason != "bundle-invalid";
+      if (!from_before) throw;
+      throw Error(error.code, error.reason, std::string(k_stage_before), error.message);
+    }
+  } catch (const Error& error) {
+    fail(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    fail({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
+    throw;
+  } catch (const std::exception& error) {
+    fail({ExitCode::bug, "bug", "internal error", error.what()});
+    throw;
+  }
+}
+
+void StreamVerifier::fail(const Error& error) {
+  try {
+    if (relay_) relay_->drain();
+  } catch (const Error&) {
+    // The first failure is the one to tell.
+  }
+  Seal seal = failed_seal(k_tool, error);
+  if (error.subject == k_stage_before) {
+    seal.tool = k_stage_before;
+    seal.message = error.message;
+  }
+  try {
+    writer().seal(seal);
+  } catch (const Error& second) {
+    log_error(second);
+  }
+}
+
+ExitCode StreamVerifier::filter() {
+  using Kind = BundleReader::Kind;
+  if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
+  given_manifest_ = read_given_manifest(options_);
+  for (;;) {
+    switch (reader_.next()) {
+      case Kind::manifest:
+        take_manifest(reader_.text());
+        break;
+      case Kind::signature:
+        take_signature(reader_.text());
+        break;
+      case Kind::data:
+        take_data(reader_.data());
+        break;
+      case Kind::restart:
+        begin_again();
+        break;
+      case Kind::seal:
+        return take_seal(reader_.seal());
+    }
+  }
+}
+
+BundleWriter& StreamVerifier::writer() {
+  if (!writer_) {
+    writer_ = std::make_unique<BundleWriter>(
+        output_, reader_.name().empty() ? bundle_name("") : reader_.name());
+  }
+  return *writer_;
+}
+
+void StreamVerifier::begin(Flow flow) {
+  now_.flow = flow;
+  if (flow == Flow::spool) now_.spool = open_unnamed_file(options_.spool_dir);
+  std::size_t buffer_bytes = std::size_t{1} << 20U;
+  std::size_t buffers = 4;
+  if (flow == Flow::chunks) {
+    // Whole chunks to a buffer, and no more memory than two of the largest.
+    const auto chunk_bytes = static_cast<std::size_t>(now_.manifest->chunks->chunk_bytes);
+    constexpr std::size_t k_usual = std::size_t{4} << 20U;
+    buffer_bytes = chunk_bytes * std::max<std::size_t>(1, k_usual / chunk_bytes);
+    buffers = buffer_bytes <= k_usual ? 3 : 2;
+    now_.chunk_hash = std::make_unique<ChunkedSha256>(chunk_bytes);
+  }
+  now_.auditor = std::make_unique<NpzStreamAuditor>(npz_limits(options_), subject());
+  writer();
+  relay_ = std::make_unique<Relay>(buffer_bytes, buffers);
+}
+
+void StreamVerifier::take_manifest(const std::string& bytes) {
+  if (given_manifest_) {
+    log_verbose(subject() + ": the manifest in the bundle is passed over for the given one");
+    if (now_.flow == Flow::undecided) begin_data();
+    return;
+  }
+  now_.manifest_text = bytes;
+  if (wants_digests()) {
+    now_.manifest = parse_manifest(bytes, subject() + std::string(k_manifest_suffix));
+    now_.checked.emplace_back("schema");
+  }
+  if (now_.flow == Flow::undecided) {
+    begin_data();
+  } else if (now_.flow == Flow::at_once) {
+    post_filled();
+    relay_->post([this, text = bytes] { writer_->manifest(text); });
+  }
+  check_length_so_far();
+}
+
+void StreamVerifier::take_signature(const std::string& bytes) {
+  // It belongs to the bundle's own manifest.
+  if (given_manifest_) return;
+  now_.signature = bytes;
+  if (now_.emitted) {
+    post_filled();
+    relay_->post([this, text = bytes] { writer_->signature(text); });
+  }
+}
+
+/// Decides the flow, at the first manifest or data, whichever comes first.
+void StreamVerifier::begin_data() {
+  if (given_manifest_) {
+    now_.manifest_text = given_manifest_;
+    if (wants_digests()) {
+      now_.manifest = parse_manifest(*given_manifest_, *options_.manifest_path);
+      now_.checked.emplace_back("schema");
+    }
+  }
+  // A topology can only be told from the whole where the layout is not ours.
+  const bool needs_whole = expected_ && !options_.stream;
+  const bool usable = now_.manifest && !options_.sha256 && !needs_whole && now_.manifest->chunks;
+  begin(usable ? Flow::chunks : options_.stream ? Flow::at_once : Flow::spool);
+  now_.emitted = now_.flow != Flow::spool;
+  if (now_.emitted && now_.manifest_text) {
+    relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
+  }
+}
+
+void StreamVerifier::check_length_so_far() const {
+  if (options_.max_bytes && now_.size_bytes > *options_.max_bytes) {
+    throw size_beyond_limit(subject(), *options_.max_bytes);
+  }
+  if (now_.manifest && now_.manifest->size_bytes && now_.size_bytes > *now_.manifest->size_bytes) {
+    throw size_exceeded(subject(), *now_.manifest->size_bytes);
+  }
+}
+
+void StreamVerifier::take_data(Bytes bytes) {
+  if (now_.flow == Flow::undecided) begin_data();
+  now_.size_bytes += bytes.size();
+  check_length_so_far();
+  while (!bytes.empty()) {
+    const MutableBytes room = relay_->buffer().subspan(now_.filled);
+    const std::size_t n = std::min(room.size(), bytes.size());
+    std::memcpy(room.data(), bytes.data(), n);
+    // Just copied, so it is hot in cache.
+    if (now_.chunk_hash) {
+      now_.chunk_hash->update(room.first(n));
+    } else {
+      now_.hash.update(room.first(n));
+    }
+    now_.filled += n;
+    bytes = bytes.subspan(n);
+    if (now_.filled == relay_->buffer_bytes()) post_filled();
+  }
+}
+
+void StreamVerifier::check_complete_chunks() {
+  const Chunks& promised = *now_.manifest->chunks;
+  const std::vector<Digest>& found = now_.chunk_hash->chunks();
+  for (std::size_t& i = now_.chunks_checked; i < found.size(); ++i) {
+    if (i >= promised.digests.size()) {
+      throw Error(ExitCode::refused, "chunk-mismatch", subject(),
+                  "the manifest lists " + std::to_string(promised.digests.size()) +
+                      " chunks, but more bytes came");
+    }
+    if (found[i] != promised.digests[i]) {
+      const std::uint64_t offset = i * promised.chunk_bytes;
+      throw chunk_mismatch(subject(), i, offset,
+                           std::min(promised.chunk_bytes, now_.size_bytes - offset),
+                           promised.digests[i], found[i]);
+    }
+  }
+}
+
+/// Lets go of what is in the buffer.
+void StreamVerifier::post_filled() {
+  if (now_.filled == 0) return;
+  if (now_.flow == Flow::chunks) check_complete_chunks();
+  relay_->post_buffer(std::exchange(now_.filled, 0), [this](Bytes bytes) {
+    while (!bytes.empty()) {
+      const Bytes slice = bytes.first(std::min(bytes.size(), k_slice_bytes));
+      now_.auditor->feed(slice);
+      if (now_.flow == Flow::spool) {
+        write_full(now_.spool.get(), slice, "the spool");
+      } else {
+        writer_->write(slice);
+      }
+      bytes = bytes.subspan(slice.size());
+    }
+  });
+}
+
+void StreamVerifier::begin_again() {
+  log_verbose(subject() + ": the stream begins again; everything before is void");
+  if (relay_) relay_->drain();
+  relay_.reset();
+  const bool emitted = now_.emitted;
+  now_ = Attempt();
+  if (emitted) writer().restart();
+}
+
+void StreamVerifier::finish_hashes() {
+  now_.sha256 = now_.chunk_hash ? now_.chunk_hash->finish() : now_.hash.finish();
+}
+
+/// The checks in the reference's order; the structure comes after them.
+void StreamVerifier::check_whole() {
+  if (!wants_digests()) return;
+  if (!now_.manifest && !options_.sha256) throw manifest_missing(subject());
+  if (now_.manifest) {
+    if (!now_.manifest->size_bytes) {
+      log_warning(subject() + ": the manifest gives no size_bytes; the digest alone decides");
+    } else {
+      if (now_.size_bytes != *now_.manifest->size_bytes) {
+        throw size_mismatch(subject(), *now_.manifest->size_bytes, now_.size_bytes);
+      }
+      now_.checked.emplace_back("size");
+    }
+  }
+  if (now_.chunk_hash) {
+    check_complete_chunks();
+    const std::uint64_t promised = now_.manifest->chunks->digests.size();
+    if (promised != now_.chunks_checked) {
+      throw chunk_count_mismatch(subject(), promised, now_.chunks_checked);
+    }
+    now_.checked.emplace_back("chunks");
+  }
+  const Digest& expected = options_.sha256 ? *options_.sha256 : now_.manifest->sha256;
+  if (now_.sha256 != expected) {
+    throw sha256_mismatch(subject(), options_.sha256 ? "--sha256" : "manifest", expected,
+                          now_.sha256);
+  }
+  now_.checked.emplace_back("sha256");
+}
+
+std::vector<NpzMember> StreamVerifier::check_structure() {
+  std::vector<NpzMember> members;
+  if (now_.auditor->followable()) {
+    members = now_.auditor->finish();
+  } else if (now_.flow == Flow::spool) {
+    const int spool = now_.spool.get();
+    members = audit_npz(spool, now_.size_bytes, npz_limits(options_), subject());
+    check_npz_data(spool, members, subject());
+  } else {
+    if (expected_) {
+      throw Error(ExitCode::usage, "usage", subject(),
+                  "--expect cannot be checked in passing: the layout of this npz needs the whole "
+                  "file at once",
+                  "without --stream it can be");
+    }
+    log_verbose(subject() + ": the structure cannot be checked in passing; left to mad-resume");
+    return members;
+  }
+  now_.checked.emplace_back("structure");
+  if (expected_) {
+    require_same_topology(*expected_, topology_of(members), subject());
+    now_.checked.emplace_back("topology");
+  }
+  report_.set("arrays", static_cast<std::uint64_t>(members.size()));
+  return members;
+}
+
+/// Everything was right: what was held back goes on.
+void StreamVerifier::release_spool() {
+  if (now_.manifest_text) writer().manifest(*now_.manifest_text);
+  if (now_.signature) writer().signature(*now_.signature);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_slice_bytes);
+  const MutableBytes whole(buffer.get(), k_slice_bytes);
+  for (std::uint64_t offset = 0; offset < now_.size_bytes;) {
+    const std::size_t n = pread_full(now_.spool.get(), whole, offset, "the spool");
+    if (n == 0) throw output_error("read back", "the spool", EIO);
+    writer().write(whole.first(n));
+    offset += n;
+  }
+}
+
+Seal StreamVerifier::make_seal() const {
+  Seal seal;
+  seal.stage = wants_digests() ? Stage::verified : Stage::unverified;
+  seal.tool = k_tool;
+  seal.size_bytes = now_.size_bytes;
+  seal.sha256 = to_hex(now_.sha256);
+  seal.checked = now_.checked;
+  return seal;
+}
+
+ExitCode StreamVerifier::take_seal(const Seal& seal) {
+  report_.set("stage", name_of(seal.stage));
+  if (!has_npz(seal.stage)) {
+    if (relay_) relay_->drain();
+    writer().seal(seal);
+    report_.set("message", seal.message);
+    if (seal.stage == Stage::absent) {
+      log_verbose("nothing to verify: " + seal.message);
+      return ExitCode::ok;
+    }
+    report_.set_reason(seal.reason);
+    report_.set("failed_tool", seal.tool);
+    log_note("passing on the failure of " + seal.tool + ": " + seal.message);
+    return seal.code;
+  }
+  if (now_.flow == Flow::undecided) begin_data();
+  finish_hashes();
+  const bool whole_first = now_.flow != Flow::at_once;
+  if (whole_first) check_whole();
+  post_filled();
+  relay_->drain();
+  if (!whole_first) check_whole();
+  check_structure();
+  if (now_.flow == Flow::spool) release_spool();
+  const Seal own = make_seal();
+  writer().seal(own);
+  report_.set("name", subject());
+  report_.set("stage", name_of(own.stage));
+  report_.set("sha256", own.sha256);
+  report_.set("size_bytes", now_.size_bytes);
+  std::string list;
+  for (const std::string& check : own.checked)
+    list += (list.empty() ? "" : ",") + json_quote(check);
+  report_.set_json("checked", "[" + list + "]");
+  log_verbose(subject() + ": " + std::string(name_of(own.stage)) + ", " +
+              format_size(now_.size_bytes));
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+ExitCode verify_stream(const VerifyOptions& options, Source& source, int output, Report& report) {
+  if (options.skip_integrity_check) {
+    log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
+  }
+  return StreamVerifier(options, source, output, report).run();
+}
+
+}  // namespace mad
