@@ -1,0 +1,112 @@
+#include "exchange/delivery.hpp"
+
+#include "base/log.hpp"
+#include "bundle/bundle_writer.hpp"
+#include "manifest/manifest.hpp"
+#include "snapshot/hashing_sink.hpp"
+#include "snapshot/snapshot.hpp"
+
+namespace mad {
+namespace {
+
+class BundleDelivery final : public Delivery {
+ public:
+  BundleDelivery(int fd, const std::string& name) : bundle_(fd, name) {}
+
+  void begin(const std::optional<std::string>& manifest) override {
+    size_bytes_ = 0;
+    if (manifest) bundle_.manifest(*manifest);
+  }
+  void write(Bytes bytes) override {
+    size_bytes_ += bytes.size();
+    bundle_.write(bytes);
+  }
+  void restart() override { bundle_.restart(); }
+
+  void finish() override {
+    Seal seal;
+    seal.stage = Stage::fetched;
+    seal.tool = tool_name();
+    seal.size_bytes = size_bytes_;
+    bundle_.seal(seal);
+  }
+  void absent(const std::string& reason, const std::string& message) override {
+    Seal seal;
+    seal.stage = Stage::absent;
+    seal.tool = tool_name();
+    seal.reason = reason;
+    seal.message = message;
+    bundle_.seal(seal);
+  }
+  void failed(const Error& error) override { bundle_.seal(failed_seal(tool_name(), error)); }
+
+ private:
+  BundleWriter bundle_;
+  std::uint64_t size_bytes_ = 0;
+};
+
+class FileDelivery final : public Delivery {
+ public:
+  FileDelivery(std::string npz_path, const PublishOptions& options)
+      : npz_path_(std::move(npz_path)), options_(options) {}
+
+  void begin(const std::optional<std::string>& manifest) override {
+    manifest_ = manifest;
+    parsed_.reset();
+    if (manifest) {
+      parsed_ = parse_manifest(*manifest, npz_path_ + std::string(k_manifest_suffix));
+    }
+    if (!publisher_) publisher_.emplace(npz_path_, options_);
+    const auto size = parsed_ ? parsed_->size_bytes : std::nullopt;
+    hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)));
+  }
+  void write(Bytes bytes) override { hashing_->write(bytes); }
+  void restart() override {
+    hashing_.reset();
+    if (publisher_) publisher_->restart();
+  }
+
+  void finish() override {
+    hashing_->finish();
+    const FileDigests& found = hashing_->digests();
+    if (parsed_) check(found);
+    publisher_->publish(manifest_);
+  }
+  void absent(const std::string&, const std::string&) override {}
+  void failed(const Error&) override {}
+
+ private:
+  void check(const FileDigests& found) const {
+    if (parsed_->size_bytes && *parsed_->size_bytes != found.size_bytes) {
+      throw Error(ExitCode::refused, "size-mismatch", printable(npz_path_),
+                  "size mismatch\nmanifest: " + std::to_string(*parsed_->size_bytes) +
+                      " bytes\nfetched:  " + std::to_string(found.size_bytes) + " bytes");
+    }
+    if (parsed_->sha256 != found.sha256) {
+      throw Error(ExitCode::refused, "sha256-mismatch", printable(npz_path_),
+                  "SHA-256 mismatch\nmanifest: " + to_hex(parsed_->sha256) +
+                      "\nfetched:  " + to_hex(found.sha256));
+    }
+    if (!parsed_->size_bytes) log_warning(npz_path_ + ": the manifest does not say its size_bytes");
+  }
+
+  std::string npz_path_;
+  PublishOptions options_;
+  std::optional<SnapshotPublisher> publisher_;
+  std::optional<HashingSink> hashing_;
+  std::optional<std::string> manifest_;
+  std::optional<Manifest> parsed_;
+};
+
+}  // namespace
+
+std::unique_ptr<Delivery> deliver_bundle(int fd, const std::string& name) {
+  return std::make_unique<BundleDelivery>(fd, name);
+}
+
+std::unique_ptr<Delivery> deliver_files(const std::string& npz_path,
+                                        const PublishOptions& options) {
+  return std::make_unique<FileDelivery>(npz_path, options);
+}
+
+}  // namespace mad

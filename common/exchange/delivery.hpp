@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "io/sink.hpp"
+#include "snapshot/publish.hpp"
+
+namespace mad {
+
+/// Where a fetched snapshot goes.
+///
+/// begin(), write()…, and then finish(); restart() before a second begin() makes
+/// everything before it void.  Nothing counts without finish().
+class Delivery {
+ public:
+  virtual ~Delivery() = default;
+  /// The manifest's exact bytes; nothing where there is none, and none is demanded.
+  virtual void begin(const std::optional<std::string>& manifest) = 0;
+  virtual void write(Bytes bytes) = 0;
+  virtual void restart() = 0;
+  virtual void finish() = 0;
+  /// There is nothing to fetch: `reason` is `no-url` or `not-there-yet`.
+  virtual void absent(const std::string& reason, const std::string& message) = 0;
+  /// The work could not be done.
+  virtual void failed(const Error& error) = 0;
+};
+
+/// A bundle, sealed `fetched`, `absent` or `failed`, on a descriptor it does not own.
+std::unique_ptr<Delivery> deliver_bundle(int fd, const std::string& name);
+
+/// A pair on disk, published only where the manifest's schema is readable and size and
+/// SHA-256 of the npz are what it says (without a manifest: unchecked).  Throws
+/// Error(refused, `size-mismatch` | `sha256-mismatch`); begin() throws what
+/// parse_manifest throws, before any byte of the npz is fetched.
+std::unique_ptr<Delivery> deliver_files(const std::string& npz_path, const PublishOptions& options);
+
+}  // namespace mad

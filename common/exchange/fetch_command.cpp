@@ -1,0 +1,134 @@
+#include "exchange/fetch_command.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <new>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "exchange/fetch.hpp"
+#include "io/file.hpp"
+#include "io/pipe.hpp"
+
+namespace mad {
+namespace {
+
+using std::chrono::milliseconds;
+
+[[noreturn]] void bad_option(const std::string& option, const std::string& what) {
+  throw Error(ExitCode::usage, "usage", option, what);
+}
+
+milliseconds seconds_of(double seconds, const std::string& option, bool zero_is_fine = false) {
+  constexpr double k_most = 1e6;
+  if (!(seconds >= 0 && seconds <= k_most) || (seconds == 0 && !zero_is_fine)) {
+    bad_option(option, "expected a positive number of seconds, at most 1000000");
+  }
+  const auto whole = static_cast<std::int64_t>(seconds * 1000);
+  return milliseconds(whole == 0 && seconds > 0 ? 1 : whole);
+}
+
+FetchRequest request_of(const FetchOptions& options, const std::string& url) {
+  FetchRequest request;
+  request.url = url;
+  request.manifest_url = options.manifest_url;
+  request.if_exists = options.if_exists;
+  request.skip_integrity_check = options.skip_integrity_check;
+  if (!options.max_size.empty()) {
+    const auto size = parse_size(options.max_size);
+    if (!size) bad_option("--max-size", "expected bytes as 4096, 64K, 2M, 8G or 1T");
+    request.max_size_bytes = *size;
+  }
+  TransportOptions& transport = request.transport;
+  for (const std::string& header : options.headers) parse_header(header, transport.headers);
+  transport.use_netrc = options.netrc;
+  transport.ca_file = options.cacert;
+  if (!options.cacert.empty()) open_regular(options.cacert);
+  transport.connect_timeout = seconds_of(options.connect_timeout_s, "--connect-timeout");
+  transport.stall_timeout = seconds_of(options.stall_timeout_s, "--stall-timeout");
+  transport.retry.retries = options.retries;
+  transport.retry.budget = seconds_of(options.retry_budget_s, "--retry-budget", true);
+  transport.retry.first_delay = seconds_of(options.retry_delay_s, "--retry-delay", true);
+  return request;
+}
+
+PublishOptions publish_options(const FetchOptions& options) {
+  PublishOptions publish;
+  if (options.durability == "none") {
+    publish.durability = Durability::none;
+  } else if (options.durability != "full") {
+    bad_option("--durability", "expected full or none");
+  }
+  if (!options.mode.empty()) {
+    constexpr mode_t k_most = 0777;
+    if (options.mode.find_first_not_of("01234567") != std::string::npos ||
+        options.mode.size() > 4) {
+      bad_option("--mode", "expected an octal mode such as 0640");
+    }
+    publish.mode = static_cast<mode_t>(std::stoul(options.mode, nullptr, 8));
+    if (*publish.mode > k_most) bad_option("--mode", "expected at most 0777");
+  }
+  return publish;
+}
+
+/// PATH itself, or the source's name inside it where it is a directory.
+std::string output_path(const std::string& output, const std::string& url) {
+  struct ::stat status {};
+  const bool directory =
+      output.back() == '/' || (stat(output.c_str(), &status) == 0 && S_ISDIR(status.st_mode));
+  if (!directory) return output;
+  return output + (output.back() == '/' ? "" : "/") + snapshot_name(url);
+}
+
+void fetch_to(Delivery& delivery, const FetchOptions& options, const std::string& url,
+              Report& report) {
+  const auto start = std::chrono::steady_clock::now();
+  if (options.skip_integrity_check && !url.empty()) {
+    log_warning("integrity check skipped: a missing manifest is not refused");
+  }
+  fetch_snapshot(request_of(options, url), delivery, report);
+  report.set("seconds",
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+void fetch_to_stdout(const FetchOptions& options, const std::string& url, Report& report) {
+  refuse_terminal(STDOUT_FILENO, "a bundle");
+  widen_pipe(STDOUT_FILENO);
+  const auto bundle = deliver_bundle(STDOUT_FILENO, snapshot_name(url));
+  try {
+    fetch_to(*bundle, options, url, report);
+  } catch (const Error& error) {
+    bundle->failed(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    bundle->failed({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
+    throw;
+  } catch (const std::exception& error) {
+    bundle->failed({ExitCode::bug, "bug", "internal error", error.what()});
+    throw;
+  }
+}
+
+}  // namespace
+
+ExitCode fetch_command(const FetchOptions& options, Report& report) {
+  const char* from_environment = std::getenv("RESUME_FROM_URL");
+  const std::string url = !options.url.empty()          ? options.url
+                          : from_environment != nullptr ? from_environment
+                                                        : "";
+  if (options.output.empty() || options.output == "-") {
+    fetch_to_stdout(options, url, report);
+    return ExitCode::ok;
+  }
+  const std::string path = output_path(options.output, url);
+  const auto files = deliver_files(path, publish_options(options));
+  fetch_to(*files, options, url, report);
+  report.set("path", path);
+  return ExitCode::ok;
+}
+
+}  // namespace mad

@@ -1,0 +1,328 @@
+#include "transport/http_client.hpp"
+
+#include <curl/curl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <exception>
+
+#include "base/error.hpp"
+#include "base/interrupt.hpp"
+#include "base/version.hpp"
+#include "transport/address.hpp"
+
+namespace mad {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t k_max_head_bytes = std::size_t{256} << 10U;
+
+struct EasyDeleter {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct MultiDeleter {
+  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+};
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
+
+void append(HeaderList& list, const std::string& line) {
+  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
+  (void)list.release();
+  list.reset(longer);
+}
+
+/// A request under way: what the callbacks see.
+struct Exchange {
+  HttpHandler* handler = nullptr;
+  bool refuse_metadata = false;
+  bool refused_metadata = false;
+  HttpHead head;
+  std::size_t head_bytes = 0;
+  bool head_done = false;
+  bool declined = false;
+  std::exception_ptr thrown;
+  Clock::time_point last_byte = Clock::now();
+};
+
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+/// False where the exchange shall end here.
+bool take_head_line(Exchange& exchange, std::string_view line) {
+  if (exchange.head_done) return true;  // a trailer after the body
+  exchange.head_bytes += line.size();
+  if (exchange.head_bytes > k_max_head_bytes) return false;
+  HttpHead& head = exchange.head;
+  if (line.substr(0, 5) == "HTTP/") {
+    head = {};
+    const auto blank = line.find(' ');
+    const std::string_view rest = blank == std::string_view::npos ? "" : line.substr(blank + 1);
+    for (const char c : rest.substr(0, 3)) {
+      if (c >= '0' && c <= '9') head.status = head.status * 10 + (c - '0');
+    }
+    return true;
+  }
+  if (trimmed(line).empty()) {
+    if (head.status < 200) return true;  // 1xx: the answer is still to come
+    exchange.head_done = true;
+    exchange.declined = !exchange.handler->head(head);
+    return !exchange.declined;
+  }
+  if ((line[0] == ' ' || line[0] == '\t') && !head.headers.empty()) {
+    head.headers.back().second += ' ' + std::string(trimmed(line));
+    return true;
+  }
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos) return true;
+  std::string name(trimmed(line.substr(0, colon)));
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  head.headers.emplace_back(std::move(name), std::string(trimmed(line.substr(colon + 1))));
+  return true;
+}
+
+std::size_t on_head(char* data, std::size_t, std::size_t length, void* context) noexcept {
+  auto& exchange = *static_cast<Exchange*>(context);
+  try {
+    exchange.last_byte = Clock::now();
+    return take_head_line(exchange, {data, length}) ? length : 0;
+  } catch (...) {
+    exchange.thrown = std::current_exception();
+    return 0;
+  }
+}
+
+std::size_t on_body(char* data, std::size_t, std::size_t length, void* context) noexcept {
+  auto& exchange = *static_cast<Exchange*>(context);
+  try {
+    exchange.handler->body(std::as_bytes(std::span(data, length)));
+    // After the handler: the time that a slow reader of ours takes is not the server's.
+    exchange.last_byte = Clock::now();
+    return length;
+  } catch (...) {
+    exchange.thrown = std::current_exception();
+    return length + 1;  // an error also where the length is 0
+  }
+}
+
+curl_socket_t on_open_socket(void* context, curlsocktype, curl_sockaddr* address) noexcept {
+  auto& exchange = *static_cast<Exchange*>(context);
+  if (exchange.refuse_metadata && is_metadata_address(address->addr)) {
+    exchange.refused_metadata = true;
+    return CURL_SOCKET_BAD;
+  }
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+HttpFailure failure_of(CURL* easy, CURLcode code, const char* detail) {
+  const std::string text = printable(*detail != '\0' ? detail : curl_easy_strerror(code));
+  long system = 0;
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &system);
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return {true, "dns", text, {}};
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+      return {true, "connect", text, {}};
+    case CURLE_OPERATION_TIMEDOUT:
+      return {true, "timeout", text, {}};
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+      return {true, "transfer-cut", "the connection was cut: " + text, {}};
+    case CURLE_SSL_CONNECT_ERROR:
+      if (system == ECONNRESET) return {true, "connect", text, {}};
+      return {false, "tls", text, {}};
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return {false, "tls", text,
+              "where the server's certificate is from a CA of your own, give it with --cacert"};
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+      return {false, "tls", text, {}};
+    case CURLE_OUT_OF_MEMORY:
+      throw std::bad_alloc();
+    default:
+      return {false, "http-status", "the answer is not valid HTTP: " + text, {}};
+  }
+}
+
+}  // namespace
+
+std::optional<std::string_view> HttpHead::find(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
+struct HttpClient::State {
+  explicit State(const TransportOptions& given) : options(given) {
+    // Once a process; libcurl counts.
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::bad_alloc();
+    multi.reset(curl_multi_init());
+    easy.reset(curl_easy_init());
+    if (!multi || !easy) throw std::bad_alloc();
+  }
+
+  template <class Value>
+  void set(CURLoption option, Value value) {
+    const CURLcode code = curl_easy_setopt(easy.get(), option, value);
+    if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+    if (code != CURLE_OK) {
+      throw std::runtime_error("libcurl refuses option " + std::to_string(option) + ": " +
+                               curl_easy_strerror(code));
+    }
+  }
+
+  void prepare(const HttpRequest& request, const HeaderList& headers, Exchange& exchange);
+  CURLcode run(Exchange& exchange);
+
+  TransportOptions options;
+  std::unique_ptr<CURLM, MultiDeleter> multi;
+  std::unique_ptr<CURL, EasyDeleter> easy;
+  std::array<char, CURL_ERROR_SIZE> detail{};
+  bool stalled = false;
+};
+
+void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& headers,
+                                Exchange& exchange) {
+  curl_easy_reset(easy.get());
+  detail[0] = '\0';
+  stalled = false;
+  set(CURLOPT_URL, request_url(request.url).c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PATH_AS_IS, 1L);
+  set(CURLOPT_HTTPHEADER, headers.get());
+  set(CURLOPT_USERAGENT, (std::string("mad-tools/") + k_version).c_str());
+  // One stream at a time: HTTP/2 would only add its windows and buffers.
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_HTTP_TRANSFER_DECODING, 1L);
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_BUFFERSIZE, 512L * 1024L);
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  set(CURLOPT_ERRORBUFFER, detail.data());
+  set(CURLOPT_HEADERFUNCTION, &on_head);
+  set(CURLOPT_HEADERDATA, &exchange);
+  set(CURLOPT_WRITEFUNCTION, &on_body);
+  set(CURLOPT_WRITEDATA, &exchange);
+  set(CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
+  set(CURLOPT_OPENSOCKETDATA, &exchange);
+  // A connection kept from before would not pass on_open_socket.
+  if (request.redirected) set(CURLOPT_FRESH_CONNECT, 1L);
+  if (!options.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options.ca_file.c_str());
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
+  if (!request.with_credentials) return;
+  if (options.use_netrc) set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_OPTIONAL));
+  if (!request.url.userinfo.empty()) {
+    const std::string& userinfo = request.url.userinfo;
+    const auto colon = userinfo.find(':');
+    const auto decoded = [](const std::string& text) {
+      return percent_decode(text).value_or(text);
+    };
+    set(CURLOPT_USERNAME, decoded(userinfo.substr(0, colon)).c_str());
+    if (colon != std::string::npos) {
+      set(CURLOPT_PASSWORD, decoded(userinfo.substr(colon + 1)).c_str());
+    }
+  }
+}
+
+CURLcode HttpClient::State::run(Exchange& exchange) {
+  for (;;) {
+    int running = 0;
+    if (curl_multi_perform(multi.get(), &running) != CURLM_OK) throw std::bad_alloc();
+    if (running == 0) {
+      int left = 0;
+      const CURLMsg* message = curl_multi_info_read(multi.get(), &left);
+      return message != nullptr ? message->data.result : CURLE_RECV_ERROR;
+    }
+    curl_off_t connected = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &connected);
+    const auto now = Clock::now();
+    if (connected == 0) exchange.last_byte = now;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        exchange.last_byte + options.stall_timeout - now);
+    if (left.count() <= 0) {
+      stalled = true;
+      return CURLE_OPERATION_TIMEDOUT;
+    }
+    curl_waitfd wake = {interrupt_fd(), CURL_WAIT_POLLIN, 0};
+    const unsigned extra = wake.fd >= 0 ? 1 : 0;
+    curl_multi_poll(multi.get(), extra != 0 ? &wake : nullptr, extra,
+                    static_cast<int>(std::min<std::int64_t>(left.count() + 1, 1000)), nullptr);
+    check_interrupted();
+  }
+}
+
+HttpClient::HttpClient(const TransportOptions& options)
+    : state_(std::make_unique<State>(options)) {}
+HttpClient::~HttpClient() = default;
+
+std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpHandler& handler) {
+  HeaderList headers;
+  for (const std::string& line : request.headers) append(headers, line);
+  append(headers, "Accept-Encoding: identity");
+  Exchange exchange;
+  exchange.handler = &handler;
+  exchange.refuse_metadata = request.redirected;
+  state_->prepare(request, headers, exchange);
+
+  CURLM* multi = state_->multi.get();
+  CURL* easy = state_->easy.get();
+  if (curl_multi_add_handle(multi, easy) != CURLM_OK) throw std::bad_alloc();
+  struct Remover {
+    CURLM* multi;
+    CURL* easy;
+    ~Remover() { curl_multi_remove_handle(multi, easy); }
+  } const remover{multi, easy};
+
+  const CURLcode code = state_->run(exchange);
+  if (exchange.thrown) std::rethrow_exception(exchange.thrown);
+  if (exchange.declined || code == CURLE_OK) {
+    if (exchange.head_done) return std::nullopt;
+    return HttpFailure{false, "http-status", "the answer is not valid HTTP", {}};
+  }
+  if (exchange.refused_metadata) {
+    return HttpFailure{false,
+                       "http-status",
+                       "redirected to a link-local or metadata address, which is never followed",
+                       {}};
+  }
+  if (state_->stalled) {
+    const auto seconds = static_cast<double>(state_->options.stall_timeout.count()) / 1000;
+    std::string text = std::to_string(seconds);
+    text.resize(text.find('.') + 2);
+    return HttpFailure{true, "timeout", "no byte came for " + text + " s", {}};
+  }
+  if (exchange.head_bytes > k_max_head_bytes) {
+    return HttpFailure{false, "http-status", "the answer's headers are longer than 256 KiB", {}};
+  }
+  return failure_of(easy, code, state_->detail.data());
+}
+
+}  // namespace mad

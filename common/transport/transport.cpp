@@ -1,0 +1,77 @@
+#include "transport/transport.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "io/file.hpp"
+#include "transport/http.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_max_header_file_bytes = 65536;
+
+[[noreturn]] void bad_header(const std::string& what) {
+  throw Error(ExitCode::usage, "usage", "--header", what);
+}
+
+bool is_token_char(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+void add_header(std::string_view line, std::vector<std::string>& headers) {
+  for (const char c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\t') || byte == 0x7F) {
+      bad_header("a header holds a line break or another control character");
+    }
+  }
+  const auto colon = line.find(':');
+  const std::string name(line.substr(0, colon));
+  if (colon == std::string_view::npos || name.empty() ||
+      !std::all_of(name.begin(), name.end(), is_token_char)) {
+    bad_header("expected 'Name: value' or @FILE, found no header name before a colon");
+  }
+  const auto value = line.find_first_not_of(" \t", colon + 1);
+  if (value == std::string_view::npos) bad_header("the header '" + name + "' has no value");
+  constexpr std::array<std::string_view, 9> k_own = {
+      "range",          "if-range",          "if-match",
+      "if-none-match",  "accept-encoding",   "connection",
+      "content-length", "transfer-encoding", "te"};
+  if (std::find(k_own.begin(), k_own.end(), lower(name)) != k_own.end()) {
+    bad_header("the header '" + name + "' is mad-fetch's own to set");
+  }
+  headers.push_back(name + ": " + std::string(line.substr(value)));
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions& options) {
+  if (url.scheme == "http" || url.scheme == "https") return open_http_transport(options);
+  throw Error(ExitCode::usage, "usage", display_url(url),
+              "the scheme '" + printable(url.scheme, 40) +
+                  "' is not supported; expected file, http, https or a bare path");
+}
+
+void parse_header(std::string_view text, std::vector<std::string>& headers) {
+  if (text.substr(0, 1) != "@") return add_header(text, headers);
+  const std::string path(text.substr(1));
+  const Fd file = open_regular(path);
+  const std::string lines = read_small_file(file.get(), k_max_header_file_bytes, path);
+  for (std::string_view line : split(lines, '\n')) {
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (!line.empty()) add_header(line, headers);
+  }
+}
+
+}  // namespace mad
