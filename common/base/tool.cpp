@@ -50,8 +50,9 @@ void declare_common(CLI::App& app, CommonOptions& common) {
 
 void finish_options(CLI::App& app, const char* tool) {
   for (CLI::Option* option : app.get_options()) {
-    // CLI11 would split a value such as [a,b] at its commas.
-    option->allow_extra_args(false);
+    // CLI11 would split a value such as [a,b] at its commas.  Only a list of operands
+    // needs the setting that does so.
+    option->allow_extra_args(option->get_positional() && option->get_expected_max() > 1);
     const std::string long_name = option->get_lnames().empty() ? "" : option->get_lnames().front();
     if (long_name.empty() || long_name == "help" || long_name == "version") continue;
     option->envname(environment_name(tool, long_name));
