@@ -13,7 +13,7 @@
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "resume/listing.hpp"
+#include "resume/paths.hpp"
 
 namespace mad {
 namespace {

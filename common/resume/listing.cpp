@@ -99,13 +99,4 @@ Topology topology_of(int directory, const StateListing& listing, const std::stri
   return topology;
 }
 
-std::string parent_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
-}
-
-bool is_hidden(const std::string& path) {
-  return path[0] == '.' || path.find("/.") != std::string::npos;
-}
-
 }  // namespace mad

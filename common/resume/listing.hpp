@@ -35,11 +35,4 @@ StateListing list_state(int directory, const std::string& subject);
 /// `npy-invalid` …) naming the array.
 Topology topology_of(int directory, const StateListing& listing, const std::string& subject);
 
-/// The directory part of a relative path, empty where it has none.
-std::string parent_of(const std::string& path);
-
-/// Whether a path of a state is out of a resume's sight, because a component of it begins
-/// with a dot.
-bool is_hidden(const std::string& path);
-
 }  // namespace mad

@@ -1,20 +1,19 @@
 #include "resume/swap.hpp"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "resume/journal.hpp"
+#include "resume/paths.hpp"
 #include "resume/scratch.hpp"
 #include "resume/unpack.hpp"
 
@@ -24,13 +23,6 @@ namespace {
 /// What scratch directories inside a state are made for.
 constexpr const char* k_inside = "state";
 constexpr const char* k_new = "new";
-
-std::optional<std::string> real_path(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr),
-                                                         &std::free);
-  if (!real) return std::nullopt;
-  return std::string(real.get());
-}
 
 /// `path` without links; where its last component does not exist yet, its parent's.
 std::string resolve(const std::string& path) {
@@ -46,11 +38,6 @@ std::string resolve(const std::string& path) {
   const auto parent = real_path(parts.directory);
   if (!parent) throw output_error("open the directory of", path, errno);
   return (*parent == "/" ? "" : *parent) + '/' + parts.name;
-}
-
-bool is_at_or_under(const std::string& path, const std::string& directory) {
-  return path == directory || directory == "/" ||
-         path.compare(0, directory.size() + 1, directory + '/') == 0;
 }
 
 /// Errors by which a rename of the whole directory is known to be impossible, where one of
@@ -92,6 +79,7 @@ struct StateSwap::State {
   std::string path;
   std::string name;
   Fd parent;
+  bool may_use_parent = true;
   SwapMethod method = SwapMethod::exchange;
   Inheritance inheritance;
   std::vector<std::string> coming;
@@ -109,8 +97,11 @@ StateSwap::State::State(const std::string& given, const SwapOptions& chosen)
   const SplitPath parts = split_path(path);
   name = parts.name.empty() ? "." : parts.name;
   parent = Fd(open(parts.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // A parent that may be entered but not listed is enough for a swap in place.
-  if (!parent) parent = Fd(open(parts.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  // A parent that may be entered but not listed or synced is enough for a swap in place.
+  if (!parent && errno == EACCES) {
+    parent = Fd(open(parts.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    may_use_parent = false;
+  }
   if (!parent) throw output_error("open the directory of", path, errno);
   recover();
 }
@@ -170,7 +161,7 @@ void StateSwap::State::recover() {
 }
 
 bool StateSwap::State::must_be_in_place(int directory) const {
-  if (is_mount_root(directory) || name == ".") return true;
+  if (is_mount_root(directory) || name == "." || !may_use_parent) return true;
   const auto here = real_path(".");
   return !here || is_at_or_under(*here, path);
 }
@@ -211,7 +202,8 @@ SwapMethod StateSwap::method() const {
 
 void StateSwap::prepare() {
   State& s = *state_;
-  const Fd directory = s.open_present();
+  // Locked while it is looked at: another run may be replacing it.
+  const Fd directory = s.lock_present();
   if (!directory) {
     s.method = SwapMethod::create;
     return s.make_scratch_beside();
@@ -244,7 +236,7 @@ std::string StateSwap::scratch_path() const {
 void StateSwap::require_present_topology(const Topology& incoming, const std::string& subject) {
   state_->must_match = incoming;
   state_->incoming = subject;
-  const Fd directory = state_->open_present();
+  const Fd directory = state_->lock_present();
   if (directory) state_->check_topology(directory.get());
 }
 

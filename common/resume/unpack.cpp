@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "npz/npz_reader.hpp"
 #include "resume/journal.hpp"
+#include "resume/paths.hpp"
 #include "resume/scratch.hpp"
 
 namespace mad {

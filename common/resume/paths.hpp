@@ -1,0 +1,21 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace mad {
+
+/// The directory part of a relative path, empty where it has none.
+std::string parent_of(const std::string& path);
+
+/// Whether a path of a state is out of a reader's sight, because a component of it begins
+/// with a dot.
+bool is_hidden(const std::string& path);
+
+/// realpath(3); nothing where that fails, errno saying why.
+std::optional<std::string> real_path(const std::string& path);
+
+/// Of two real paths.
+bool is_at_or_under(const std::string& path, const std::string& directory);
+
+}  // namespace mad
