@@ -231,7 +231,7 @@ class Outcomes(resumes.Case):
             madtest.reference_verify(path)
         before = sorted(self.tmp.iterdir())
         self.assert_failed(self.resume(bundle(seal=failed_seal()), env={"TMPDIR": self.tmp}))
-        self.assert_failed(self.resume(bundle(self.npz)[:9000], env={"TMPDIR": self.tmp}))
+        self.assert_failed(self.resume(bundle(self.npz)[:3000], env={"TMPDIR": self.tmp}))
         self.assertEqual(sorted(self.tmp.iterdir()), before)
 
     def test_only_a_state_leaves_no_url(self):
@@ -331,7 +331,7 @@ class Outcomes(resumes.Case):
                  "--env-file", self.tmp / "env", "--", "echo", "started"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 env=madtest.clean_environment())
-            running.stdin.write(bundle(self.npz)[:9000])
+            running.stdin.write(bundle(self.npz)[:3000])
             running.stdin.flush()
             deadline = time.monotonic() + 30
             while not any(p.name.startswith(".in.npz") for p in self.tmp.iterdir()):
