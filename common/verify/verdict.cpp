@@ -49,6 +49,15 @@ std::vector<std::string> lines_of(const Finding& finding) {
   return lines;
 }
 
+std::string conclusion_of(const Verdict& verdict) {
+  if (verdict.error) {
+    return "NOT VERIFIED: " + verdict.error->reason + ", exit code " +
+           std::to_string(static_cast<int>(verdict.error->code));
+  }
+  if (verdict.integrity_skipped) return "structure only: the integrity check was skipped";
+  return "verified";
+}
+
 }  // namespace
 
 std::string format_verdict(const Verdict& verdict) {
@@ -61,11 +70,7 @@ std::string format_verdict(const Verdict& verdict) {
       head.assign(head.size(), ' ');
     }
   }
-  return text + "  " +
-         (verdict.error ? "REFUSED: " + verdict.error->reason + ", exit code " +
-                              std::to_string(static_cast<int>(verdict.error->code))
-                        : std::string("verified")) +
-         "\n";
+  return text + "  " + conclusion_of(verdict) + "\n";
 }
 
 std::string format_verdict_json(const Verdict& verdict) {
@@ -76,7 +81,9 @@ std::string format_verdict_json(const Verdict& verdict) {
   const auto add_number = [&](const char* key, const std::optional<std::uint64_t>& number) {
     if (number) add(key, std::to_string(*number));
   };
-  add("status", verdict.error ? "\"refused\"" : "\"verified\"");
+  add("status", verdict.error               ? "\"not-verified\""
+                : verdict.integrity_skipped ? "\"unverified\""
+                                            : "\"verified\"");
   add("code", std::to_string(static_cast<int>(verdict.code())));
   if (verdict.error) {
     add("reason", json_quote(verdict.error->reason));

@@ -31,6 +31,8 @@ struct Verdict {
   std::optional<std::uint64_t> arrays;
   /// The first thing that is wrong, in the order of the checks; it gives the exit code.
   std::optional<Error> error;
+  /// --skip-integrity-check: that nothing was wrong does not make it verified.
+  bool integrity_skipped = false;
 
   ExitCode code() const { return error ? error->code : ExitCode::ok; }
 };

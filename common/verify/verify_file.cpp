@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -16,12 +17,14 @@
 #include "manifest/topology.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/expected_topology.hpp"
+#include "verify/relay.hpp"
 
 namespace mad {
 namespace {
 
-/// Fits the second-level cache, so that the hash finds hot what pread copied.
+/// Few and small enough that the hash finds in cache what pread copied.
 constexpr std::size_t k_read_bytes = std::size_t{256} << 10U;
+constexpr std::size_t k_read_buffers = 4;
 constexpr std::size_t k_chunks_listed = 8;
 
 struct Digests {
@@ -31,33 +34,76 @@ struct Digests {
   std::vector<Digest> chunks;
 };
 
-Digests hash_file(int file, std::uint64_t chunk_bytes, Progress& progress,
-                  const std::string& subject) {
-  ChunkedSha256 chunked(chunk_bytes == 0 ? 64 : chunk_bytes);
-  Sha256 plain;
-  Digests digests;
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_read_bytes);
-  const MutableBytes whole(buffer.get(), k_read_bytes);
-  for (;;) {
-    const std::size_t n = pread_full(file, whole, digests.size_bytes, subject);
-    if (n == 0) break;
-    if (chunk_bytes == 0) {
-      plain.update(whole.first(n));
-    } else {
-      chunked.update(whole.first(n));
-    }
-    digests.size_bytes += n;
-    progress.add(n);
+/// Hashes what it is given, whole and, where the manifest has chunks, chunk by chunk.
+class Hasher {
+ public:
+  explicit Hasher(const std::optional<Manifest>& manifest) {
+    if (manifest && manifest->chunks) chunked_.emplace(manifest->chunks->chunk_bytes);
   }
-  digests.sha256 = chunk_bytes == 0 ? plain.finish() : chunked.finish();
-  if (chunk_bytes != 0) digests.chunks = chunked.chunks();
-  return digests;
-}
+
+  void update(Bytes bytes) {
+    size_bytes_ += bytes.size();
+    if (chunked_) {
+      chunked_->update(bytes);
+    } else {
+      plain_.update(bytes);
+    }
+  }
+
+  Digests finish() {
+    Digests digests;
+    digests.size_bytes = size_bytes_;
+    digests.sha256 = chunked_ ? chunked_->finish() : plain_.finish();
+    if (chunked_) digests.chunks = chunked_->chunks();
+    return digests;
+  }
+
+ private:
+  Sha256 plain_;
+  std::optional<ChunkedSha256> chunked_;
+  std::uint64_t size_bytes_ = 0;
+};
+
+/// Checks an archive that cannot be followed in passing on a thread of its own.
+class SpareChecker {
+ public:
+  explicit SpareChecker(std::function<std::vector<NpzMember>()> check) : check_(std::move(check)) {}
+  ~SpareChecker() {
+    if (thread_.joinable()) thread_.join();
+  }
+  SpareChecker(const SpareChecker&) = delete;
+  SpareChecker& operator=(const SpareChecker&) = delete;
+
+  void start() {
+    if (thread_.joinable()) return;
+    thread_ = std::thread([this] {
+      try {
+        members_ = check_();
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+    });
+  }
+
+  std::vector<NpzMember> finish() {
+    start();
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+    return std::move(members_);
+  }
+
+ private:
+  std::function<std::vector<NpzMember>()> check_;
+  std::vector<NpzMember> members_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
 
 class FileVerifier {
  public:
   FileVerifier(const VerifyOptions& options, const std::string& path) : options_(options) {
     verdict_.path = path;
+    verdict_.integrity_skipped = options.skip_integrity_check && !options.sha256;
   }
 
   Verdict run() {
@@ -130,33 +176,42 @@ class FileVerifier {
     }
   }
 
-  /// Hashes on this thread, and checks the archive's CRCs on another meanwhile.
+  /// Reads once: this thread checks the archive's CRCs, another one hashes.
   void read_data() {
     const int npz = snapshot_.npz.get();
-    std::exception_ptr other;
-    std::thread checker([&] {
-      try {
-        members_ = audit_npz(npz, snapshot_.size_bytes, npz_limits(options_), subject_);
-        check_npz_data(npz, *members_, subject_);
-      } catch (const Error& error) {
-        structure_error_ = error;
-      } catch (...) {
-        other = std::current_exception();
-      }
-    });
-    std::exception_ptr own;
-    try {
-      const bool chunked = manifest_ && manifest_->chunks;
-      Progress progress(bundle_name(verdict_.path), snapshot_.size_bytes);
-      digests_ = hash_file(npz, chunked ? manifest_->chunks->chunk_bytes : 0, progress, subject_);
-    } catch (...) {
-      own = std::current_exception();
+    Hasher hasher(manifest_);
+    NpzStreamAuditor auditor(npz_limits(options_), subject_);
+    SpareChecker spare([&] { return check_archive(); });
+    Progress progress(bundle_name(verdict_.path), snapshot_.size_bytes);
+    Relay relay(k_read_bytes, k_read_buffers);
+    for (std::uint64_t offset = 0;;) {
+      const MutableBytes room = relay.buffer();
+      const std::size_t n = pread_full(npz, room, offset, subject_);
+      if (n == 0) break;
+      offset += n;
+      // The buffer comes back to this thread alone, so it stays readable here.
+      relay.post_buffer(n, [&](Bytes bytes) { hasher.update(bytes); });
+      auditor.feed(room.first(n));
+      if (!auditor.followable()) spare.start();
+      progress.add(n);
     }
-    checker.join();
-    if (own) std::rethrow_exception(own);
-    if (other) std::rethrow_exception(other);
+    relay.drain();
+    digests_ = hasher.finish();
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
+    try {
+      members_ = auditor.followable() ? auditor.finish() : spare.finish();
+    } catch (const Error& error) {
+      if (error.code != ExitCode::refused) throw;
+      structure_error_ = error;
+    }
+  }
+
+  std::vector<NpzMember> check_archive() const {
+    auto members =
+        audit_npz(snapshot_.npz.get(), snapshot_.size_bytes, npz_limits(options_), subject_);
+    check_npz_data(snapshot_.npz.get(), members, subject_);
+    return members;
   }
 
   void check_size() {
@@ -223,7 +278,6 @@ class FileVerifier {
       return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
     }
     add({"chunks", CheckResult::bad, "", "", detail});
-    // Against a digest that is trusted, a manifest's wrong chunks are only said.
     note(*first);
   }
 
