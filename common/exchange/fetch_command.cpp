@@ -96,7 +96,7 @@ void fetch_to(Delivery& delivery, const FetchOptions& options, const std::string
 }
 
 void fetch_to_stdout(const FetchOptions& options, const std::string& url, Report& report) {
-  refuse_terminal(STDOUT_FILENO, "a bundle");
+  refuse_terminal(STDOUT_FILENO, "refusing to write a bundle to a terminal");
   widen_pipe(STDOUT_FILENO);
   const auto bundle = deliver_bundle(STDOUT_FILENO, snapshot_name(url));
   try {

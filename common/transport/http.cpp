@@ -113,7 +113,7 @@ class Download final : public HttpHandler {
       redirect_ = std::string(*head.find("location"));
       return false;
     }
-    const bool going_on = done_bytes_ > 0;
+    const bool going_on = begun_;
     switch (head.status) {
       case 200:
         return take_whole(head);
@@ -225,7 +225,7 @@ class Download final : public HttpHandler {
       too_large(std::to_string(*found.size_bytes));
     }
     if (receiver_ == nullptr) return false;
-    if (done_bytes_ > 0) {
+    if (begun_) {
       if (!may_be_same(version_, found)) {
         outcome_ = GetOutcome::changed;
         return false;
@@ -236,13 +236,16 @@ class Download final : public HttpHandler {
         until_ = version_.size_bytes;
         return true;
       }
-      log_note(subject_ + ": this server cannot go on with a cut transfer; starting again");
+      if (done_bytes_ > 0) {
+        log_note(subject_ + ": this server cannot go on with a cut transfer; starting again");
+      }
       receiver_->restart();
       done_bytes_ = 0;
     }
     version_ = found;
     until_ = version_.size_bytes;
     receiver_->begin(version_.size_bytes);
+    begun_ = true;
     return true;
   }
 
@@ -279,6 +282,7 @@ class Download final : public HttpHandler {
   Retrier& retrier_;
 
   Version version_;
+  bool begun_ = false;
   std::uint64_t done_bytes_ = 0;
   std::uint64_t furthest_ = 0;
 
