@@ -161,7 +161,8 @@ HttpFailure failure_of(CURL* easy, CURLcode code, const char* detail) {
     case CURLE_SSL_ENGINE_NOTFOUND:
       return {false, "tls", text, {}};
     case CURLE_OUT_OF_MEMORY:
-      throw std::bad_alloc();
+      // What libcurl says of a header line above its own bound, too.
+      return {false, "http-status", "the answer's headers are too long, or memory is short", {}};
     default:
       return {false, "http-status", "the answer is not valid HTTP: " + text, {}};
   }

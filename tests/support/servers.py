@@ -105,19 +105,24 @@ class FaultyServer:
     def _serve(self, connection):
         try:
             with connection:
-                if self._tls:
-                    connection = self._tls.wrap_socket(connection, server_side=True)
-                request = self._read_request(connection)
-                if request is None:
+                if not self._tls:
+                    self._serve_one(connection)
                     return
-                with self._lock:
-                    queue = self._once[request.path]
-                    fault = queue.popleft() if queue else self._always.get(request.path)
-                if fault is None or fault(self, request, connection) is HONEST:
-                    self.answer(connection, request)
-                finish(connection)
+                with self._tls.wrap_socket(connection, server_side=True) as secure:
+                    self._serve_one(secure)
         except (OSError, ssl.SSLError):
             pass  # the client went away: its business
+
+    def _serve_one(self, connection):
+        request = self._read_request(connection)
+        if request is None:
+            return
+        with self._lock:
+            queue = self._once[request.path]
+            fault = queue.popleft() if queue else self._always.get(request.path)
+        if fault is None or fault(self, request, connection) is HONEST:
+            self.answer(connection, request)
+        finish(connection)
 
     def _read_request(self, connection):
         head = b""

@@ -7,7 +7,8 @@ import tarfile
 import madtest
 
 # Waits short enough for a test; what is waited for is the same.
-QUICK = ("--retry-delay", "0.01", "--connect-timeout", "5", "--stall-timeout", "5")
+QUICK = {"MAD_FETCH_RETRY_DELAY": "0.01", "MAD_FETCH_CONNECT_TIMEOUT": "5",
+         "MAD_FETCH_STALL_TIMEOUT": "5"}
 
 
 class Bundle:
@@ -41,7 +42,7 @@ class FetchCase(madtest.Case):
         self.manifest = (self.tmp / "sim.npz.manifest.json").read_bytes()
 
     def fetch(self, *words, env=None):
-        return madtest.run("mad-fetch", *QUICK, *words, env={"HOME": self.tmp, **(env or {})},
+        return madtest.run("mad-fetch", *words, env={"HOME": self.tmp, **QUICK, **(env or {})},
                            timeout=60)
 
     def assert_fetched(self, done):
