@@ -30,7 +30,7 @@ class RealServer(FetchCase):
         (root / "www").mkdir()
         madtest.reference_snapshot(root / "www/sim.npz", madtest.small_arrays())
         # {PLAIN} is nginx's own, hence the word for what openssl would otherwise hash.
-        (root / "users").write_text("user:{PLAIN}p:ss word\nrobot:{PLAIN}word\n")
+        (root / "users").write_text("user:{PLAIN}p@ss word\nrobot:{PLAIN}word\n")
         cls.nginx = Nginx(root, root, LOCATIONS.replace("ROOT", str(root)).replace("PLAIN", "80"))
         cls.nginx.__enter__()
         cls.addClassCleanup(cls.nginx.__exit__)
@@ -118,7 +118,7 @@ class RealServer(FetchCase):
         self.assert_failed(self.fetch(url), 8, "access-denied", "401")
         self.assert_fetched(self.fetch("--netrc", url))
         self.assert_fetched(self.fetch(
-            self.nginx.url("/private/sim.npz", userinfo="user:p%3Ass%20word@")))
+            self.nginx.url("/private/sim.npz", userinfo="user:p%40ss%20word@")))
         done = self.fetch(self.nginx.url("/private/sim.npz", userinfo="user:WRONG@"))
         self.assert_failed(done, 8, "access-denied", "401")
         self.assertNotIn("WRONG", done.stderr)
