@@ -62,9 +62,9 @@ std::vector<std::string> topology_differences(const Topology& expected, const To
   for (const auto& [key, type] : expected) {
     const auto other = found.find(key);
     if (other == found.end() || node_of(key) == "_meta") continue;
+    const std::string field = "field " + quoted(key) + ": ";
     const auto differ = [&](const char* what, const std::string& a, const std::string& b) {
-      lines.push_back("field " + quoted(key) + ": " + what + " expected " + printable(a) +
-                      ", found " + printable(b));
+      lines.push_back(field + what + " expected " + printable(a) + ", found " + printable(b));
     };
     if (type.dtype != other->second.dtype) differ("dtype", type.dtype, other->second.dtype);
     if (type.shape != other->second.shape) {
