@@ -10,7 +10,7 @@ import every_dtype
 import madtest
 import numpy as np
 
-BOOT = 'mad-fetch "$1" | mad-verify | mad-resume --state-dir "$2"'
+BOOT = 'mad-fetch "$1" | mad-verify | mad-resume --durability none --state-dir "$2"'
 
 
 def write_tree(directory, files):
@@ -41,7 +41,7 @@ class Roundtrip(madtest.Case):
         with np.load(npz, allow_pickle=False) as archive:
             self.assertEqual(sorted(archive.files), sorted(files))
             for key, data in files.items():
-                self.assertTrue(madtest.same_array(archive[key], every_dtype.load_npy(data)), key)
+                self.assertTrue(every_dtype.same_array(archive[key], every_dtype.load_npy(data)), key)
 
     def assert_tree(self, directory, files):
         found = madtest.tree(directory)
@@ -73,11 +73,10 @@ class FromFiles(Roundtrip):
         self.assertEqual(done.stdout.decode(), f"{npz}\n")
         self.assertEqual(members(npz), files)
         self.assert_loads(npz, files)
-        for key, array in every_dtype.every_array().items():
-            with self.subTest(key):
-                self.assertTrue(madtest.same_array(
-                    every_dtype.load_npy(files[key]), np.load(npz)[key]))
-                self.assertEqual(array.shape, np.load(npz)[key].shape)
+        with np.load(npz) as archive:
+            for key, array in every_dtype.every_array().items():
+                self.assertEqual(archive[key].shape, array.shape, key)
+                self.assertEqual(archive[key].dtype, every_dtype.saved_dtype(array), key)
         madtest.reference_verify(npz)
         self.ok(madtest.run("mad-verify", npz))
         self.assert_tree(self.boot(npz), files)
@@ -98,7 +97,7 @@ class FromFiles(Roundtrip):
     def test_every_array_goes_through_a_bundle_that_never_touches_a_disk(self):
         files = every_dtype.every_npy()
         state = write_tree(self.tmp / "state", files)
-        self.ok(madtest.dash('mad-snapshot -o - "$1" | mad-verify | mad-resume --state-dir "$2"',
+        self.ok(madtest.dash('mad-snapshot -o - "$1" | mad-verify | mad-resume --durability none --state-dir "$2"',
                              state, self.tmp / "resumed"))
         self.assert_tree(self.tmp / "resumed", files)
 
@@ -149,15 +148,17 @@ class FromFiles(Roundtrip):
 class FromNumPy(Roundtrip):
     def test_np_savez_to_a_file_verifies_and_resumes(self):
         npz = self.tmp / "sim.npz"
-        np.savez(npz, **every_dtype.every_array())
+        arrays = every_dtype.every_array()
+        np.savez(npz, **arrays)
         state, files = self.reference_boot(npz)
         self.assert_loads(npz, files)
-        self.assertEqual(len(files), len(every_dtype.every_array()))
-        for key, array in every_dtype.every_array().items():
+        self.assertEqual(len(files), len(arrays))
+        for key, array in arrays.items():
             found = every_dtype.load_npy((state / (key + ".npy")).read_bytes())
-            self.assertTrue(madtest.same_array(found, np.load(npz)[key]), key)
             self.assertEqual(found.shape, array.shape, key)
-            self.assertEqual(found.tobytes(), array.tobytes(), key)
+            self.assertEqual(found.dtype, every_dtype.saved_dtype(array), key)
+            if not array.dtype.names:
+                self.assertEqual(found.tobytes(), array.tobytes(), key)
 
     def test_np_savez_compressed_verifies_and_resumes(self):
         npz = self.tmp / "sim.npz"
@@ -246,7 +247,7 @@ class ManyArrays(Roundtrip):
         self.ok(madtest.run("mad-verify", again))
         with np.load(again) as archive:
             for key in ("node0/field00000", "node99/field09999"):
-                self.assertTrue(madtest.same_array(archive[key], arrays[key]))
+                self.assertTrue(every_dtype.same_array(archive[key], arrays[key]))
 
     def test_more_arrays_than_a_plain_zip_can_count(self):
         state = self.tmp / "state"

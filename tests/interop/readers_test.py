@@ -9,7 +9,7 @@ import every_dtype
 import madtest
 import numpy as np
 
-BOOT = 'mad-fetch "$1" | mad-verify | mad-resume --state-dir "$2"'
+BOOT = 'mad-fetch "$1" | mad-verify | mad-resume --durability none --state-dir "$2"'
 
 
 class LibArchive:
@@ -72,7 +72,7 @@ class Readers(madtest.Case):
     def each(self, check):
         for options in ((), ("--compress",)):
             npz = self.tmp / ("deflated.npz" if options else "stored.npz")
-            done = madtest.run("mad-snapshot", *options, "-o", npz, self.tmp / "state")
+            done = madtest.run("mad-snapshot", "--durability", "none", *options, "-o", npz, self.tmp / "state")
             self.assertEqual(done.returncode, 0, done.stderr)
             with self.subTest(npz.name):
                 check(npz)
@@ -109,7 +109,8 @@ class Readers(madtest.Case):
         def check(npz):
             with zipfile.ZipFile(npz) as archive:
                 self.assertIsNone(archive.testzip())
-                self.assertEqual(archive.namelist(), sorted(self.files, key=lambda n: n[:-4].encode()))
+                self.assertEqual(archive.namelist(),
+                                 sorted(self.files, key=lambda n: n[:-4].encode()))
                 self.assertEqual({i.date_time for i in archive.infolist()}, {(1980, 1, 1, 0, 0, 0)})
 
         self.each(check)

@@ -3,6 +3,7 @@
 import io
 import warnings
 
+import madtest
 import numpy as np
 
 
@@ -175,3 +176,22 @@ def load_npy_rest(data):
         except Exception:  # noqa: BLE001  # NumPy raises whatever comes
             return None
     return file.read()
+
+
+def saved_dtype(array):
+    """The dtype as NumPy itself gives it back: a record array's becomes a plain one."""
+    return np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(array.dtype))
+
+
+def same_array(a, b):
+    """The same dtype, shape, order and bytes; but for the padding of structured types,
+    which NumPy leaves to chance when it reads an array."""
+    def packed(array):
+        order = "F" if array.flags.fnc else "C"
+        clean = np.zeros(array.shape, array.dtype, order=order)
+        clean[...] = array
+        return clean
+
+    if a.dtype.names and a.dtype == b.dtype:
+        a, b = packed(a), packed(b)
+    return madtest.same_array(a, b)

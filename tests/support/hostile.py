@@ -415,17 +415,21 @@ def every_case():
     return header_lies() + layout_lies() + name_lies() + data_lies() + npy_lies()
 
 
-def bomb(unpacked_bytes):
-    """A sound archive of zeros that unpacks to `unpacked_bytes` of data."""
+def deflate_zeros(head, count):
+    """`head` and `count` zeros deflated, and their CRC; neither is ever held whole."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    head = npy(header("'|u1'", f"({unpacked_bytes},)"))
-    crc, packed = zlib.crc32(head), packer.compress(head)
+    crc, packed = zlib.crc32(head), bytearray(packer.compress(head))
     zeros = bytes(1 << 20)
-    for _ in range(unpacked_bytes >> 20):
+    for _ in range(count >> 20):
         crc = zlib.crc32(zeros, crc)
         packed += packer.compress(zeros)
-    packed += packer.flush()
-    size = len(head) + unpacked_bytes
-    fields = {"size": size, "crc": crc}
+    return bytes(packed + packer.flush()), crc
+
+
+def bomb(unpacked_bytes):
+    """A sound archive of zeros that unpacks to `unpacked_bytes` of data."""
+    head = npy(header("'|u1'", f"({unpacked_bytes},)"))
+    packed, crc = deflate_zeros(head, unpacked_bytes)
+    fields = {"size": len(head) + unpacked_bytes, "crc": crc}
     return archive([Member("ball/bomb.npy", b"", DEFLATED, local=fields, central=fields,
                            packed=packed)])

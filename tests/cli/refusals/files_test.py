@@ -233,7 +233,7 @@ class WhereASnapshotIsExpected(refusal.BootRefusals):
                 self.assert_refusal(done, 1, reason, "sim.npz", *values)
                 out = place / "out.npz"
                 done = refusal.measured("mad-fetch", "-o", out, npz)
-                self.assert_refusal(done, 1, (reason, "sha256-mismatch"), "sim.npz")
+                self.assert_refusal(done, 1, (reason, "sha256-mismatch"), ".npz", *values)
                 self.assertEqual(len(os.listdir(place)), 2)
 
     def test_the_boot_line_notices_the_same_with_and_without_chunks(self):
