@@ -17,7 +17,7 @@ RUN_PREEMPTIBLE = str(madtest.SOURCE / "scripts" / "run-preemptible")
 DASH = shutil.which("dash")
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=30):
     """Returns condition()'s first true value; fails loudly when none comes."""
     end = time.monotonic() + seconds
     while True:
@@ -92,14 +92,14 @@ class Child:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=30):
         """The exit status as a shell has it; all output is there when it returns."""
         code = self.process.wait(seconds)
         for reader in self.readers:
             reader.join(seconds)
         return code if code >= 0 else 128 - code
 
-    def said(self, text, seconds=60):
+    def said(self, text, seconds=30):
         """Waits until standard error holds `text`."""
 
         def there():
