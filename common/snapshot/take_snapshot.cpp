@@ -66,6 +66,13 @@ FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sin
   return digests;
 }
 
+/// A state of nothing is more likely a mistake than worth a good snapshot.
+void refuse_empty(const StateTree& tree, const std::string& state) {
+  if (!tree.arrays().empty()) return;
+  throw Error(ExitCode::refused, "state-invalid", printable(state),
+              "expected arrays NODE/FIELD.npy, found none");
+}
+
 /// An npz that is taken as it is.
 struct NpzInput {
   Fd owned;
@@ -163,6 +170,7 @@ const char* environment(const char* name) {
 TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
+    refuse_empty(tree, request.state);
     publisher.reserve(npz_size_bytes(tree));
     FileDigests digests = copy_tree(request, tree, publisher);
     // Of the bytes that were written, not of the state, which may have gone on.
@@ -183,6 +191,7 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
+    refuse_empty(tree, request.state);
     const auto step = step_of_tree(tree);
     return finish_snapshot(request, copy_tree(request, tree, stream), step, tree.arrays().size());
   }
@@ -229,13 +238,13 @@ SnapshotOutput choose_output(const std::string& given) {
   std::string path = given;
   if (path.empty()) {
     const char* whole = environment("MADDENING_SNAPSHOT_PATH");
-    const char* directory = environment("MADDENING_SNAPSHOT_DIR");
-    if (whole != nullptr) {
-      path = whole;
-    } else {
-      return {std::string(directory != nullptr ? directory : "/tmp") + '/' + k_default_name,
-              Naming::exact};
+    if (whole == nullptr) {
+      const char* directory = environment("MADDENING_SNAPSHOT_DIR");
+      path = directory != nullptr ? directory : "/tmp";
+      if (path.back() != '/') path += '/';
+      return {path + k_default_name, Naming::exact};
     }
+    path = whole;
   }
   if (path.back() == '/' || is_directory(path)) {
     return {path + (path.back() == '/' ? "" : "/") + "snapshot.npz", Naming::sequence};

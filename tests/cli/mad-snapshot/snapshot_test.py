@@ -255,6 +255,14 @@ class Refusals(SnapshotCase):
     def test_a_state_that_is_not_there_is_code_5(self):
         self.assert_nothing_left(self.take(state=self.tmp / "none"), 5, "none")
 
+    def test_a_state_without_arrays_does_not_replace_a_snapshot(self):
+        self.assert_taken(self.take())
+        before = madtest.tree(self.place)
+        empty = self.tmp / "empty"
+        empty.mkdir()
+        self.assert_refused(self.take(state=empty), 1, "empty", "found none")
+        self.assertEqual(madtest.tree(self.place), before)
+
     def test_an_object_array_is_refused(self):
         np.save(self.state / "ball" / "objects.npy", np.array([{}], dtype=object))
         self.assert_nothing_left(self.take(), 1, "ball/objects", "object")
