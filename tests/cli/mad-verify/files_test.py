@@ -1,0 +1,220 @@
+"""mad-verify FILE: what it tells a person, and a program, of a snapshot on disk."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import madtest
+import numpy as np
+
+CHUNK = 4096
+
+
+class Files(madtest.Case):
+    def setUp(self):
+        super().setUp()
+        arrays = {**madtest.small_arrays(), "heat/noise": np.random.default_rng(7).random(3000)}
+        self.npz = madtest.reference_snapshot(self.tmp / "sim.npz", arrays)
+        self.manifest = self.tmp / "sim.npz.manifest.json"
+
+    def verify(self, *words, env=None):
+        before = madtest.tree(self.tmp)
+        done = madtest.run("mad-verify", *words, cwd=self.tmp, env=env)
+        self.assertEqual(madtest.tree(self.tmp), before, "it wrote something")
+        done.stdout = done.stdout.decode()
+        return done
+
+    def edit(self, change):
+        manifest = json.loads(self.manifest.read_text())
+        change(manifest)
+        self.manifest.write_text(json.dumps(manifest))
+
+    def add_chunks(self):
+        data = self.npz.read_bytes()
+        digests = [hashlib.sha256(data[i:i + CHUNK]).hexdigest()
+                   for i in range(0, len(data), CHUNK)]
+        self.edit(lambda m: m.update(
+            chunks={"algorithm": "sha256", "chunk_bytes": CHUNK, "digests": digests}))
+
+    def flip(self, at):
+        data = bytearray(self.npz.read_bytes())
+        data[at] ^= 0x10
+        self.npz.write_bytes(data)
+
+    def assert_line(self, done, check, result, *needles):
+        lines = [line for line in done.stdout.splitlines() if line.split()[:1] == [check]]
+        self.assertEqual(len(lines), 1, done.stdout)
+        self.assertEqual(lines[0].split()[1], result, done.stdout)
+        for needle in needles:
+            self.assertIn(needle, lines[0])
+
+    def test_each_check_is_a_line(self):
+        self.add_chunks()
+        done = self.verify("sim.npz")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        digest = hashlib.sha256(self.npz.read_bytes()).hexdigest()
+        self.assertEqual(done.stdout.splitlines()[0], "sim.npz")
+        self.assert_line(done, "schema", "ok", "version 1", "sim.npz.manifest.json")
+        self.assert_line(done, "size", "ok", str(self.npz.stat().st_size))
+        self.assert_line(done, "sha256", "ok", digest)
+        self.assert_line(done, "chunks", "ok", "7 of 4.00 KiB")
+        self.assert_line(done, "structure", "ok", "5 arrays")
+        self.assertEqual(done.stdout.splitlines()[-1], "  verified")
+
+    def test_the_manifest_names_its_snapshot_too(self):
+        self.assertEqual(self.verify("sim.npz.manifest.json").returncode, 0)
+
+    def test_a_flipped_bit_is_located(self):
+        self.add_chunks()
+        self.flip(10000)
+        done = self.verify("sim.npz")
+        self.assert_refused(done, 1, "sim.npz: SHA-256 mismatch",
+                            json.loads(self.manifest.read_text())["sha256"],
+                            hashlib.sha256(self.npz.read_bytes()).hexdigest())
+        self.assert_line(done, "size", "ok")
+        self.assert_line(done, "sha256", "BAD", "expected")
+        self.assert_line(done, "chunks", "BAD", "chunk 2 differs: bytes 8192 to 12288")
+        self.assert_line(done, "structure", "BAD", "heat/noise", "CRC-32")
+
+    def test_a_short_and_a_long_file_say_by_how_much(self):
+        self.add_chunks()
+        data = self.npz.read_bytes()
+        for other, words in ((data[:-4096], "4096 bytes shorter"), (data + b"x", "1 byte longer")):
+            self.npz.write_bytes(other)
+            done = self.verify("sim.npz")
+            self.assert_refused(done, 1, "size mismatch", str(len(data)), str(len(other)),
+                                "hint: the file is " + words)
+            self.assert_line(done, "size", "BAD", f"expected {len(data)} bytes")
+            self.assert_line(done, "sha256", "BAD")
+            self.assert_line(done, "chunks", "BAD")
+
+    def test_wrong_chunks_beside_a_right_digest_are_refused(self):
+        self.add_chunks()
+        self.edit(lambda m: m["chunks"]["digests"].__setitem__(1, "0" * 64))
+        self.assert_refused(self.verify("sim.npz"), 1, "chunk 1 (bytes 4096 to 8192)", "0" * 64)
+
+    def test_a_missing_file(self):
+        self.assert_refused(self.verify("nix.npz"), 5, "nix.npz: no such file")
+
+    def test_a_missing_manifest_still_has_its_structure_checked(self):
+        self.manifest.unlink()
+        done = self.verify("sim.npz")
+        self.assert_refused(done, 5, "sim.npz: there is no manifest")
+        self.assert_line(done, "structure", "ok", "5 arrays")
+        self.flip(10000)
+        self.assert_refused(self.verify("sim.npz"), 1, "heat/noise")
+
+    def test_a_trusted_digest_replaces_the_manifest(self):
+        digest = hashlib.sha256(self.npz.read_bytes()).hexdigest()
+        self.manifest.unlink()
+        self.assertEqual(self.verify("--sha256", digest, "sim.npz").returncode, 0)
+        self.assert_refused(self.verify("--sha256", "0" * 64, "sim.npz"), 1,
+                            "--sha256: " + "0" * 64, "file:     " + digest)
+
+    def test_a_manifest_elsewhere(self):
+        elsewhere = self.tmp / "elsewhere.json"
+        shutil.move(self.manifest, elsewhere)
+        self.assertEqual(self.verify("--manifest", elsewhere, "sim.npz").returncode, 0)
+        self.assert_refused(self.verify("--manifest", "nix.json", "sim.npz"), 5, "nix.json")
+        self.assertEqual(self.verify("--manifest", elsewhere, "sim.npz", "sim.npz").returncode, 2)
+
+    def test_a_schema_from_the_future(self):
+        self.edit(lambda m: m.update(schema_version=9))
+        done = self.verify("sim.npz")
+        self.assert_refused(done, 3, "sim.npz.manifest.json", "9")
+        self.assert_line(done, "schema", "BAD")
+        self.assert_line(done, "structure", "ok")
+
+    def test_topology_from_each_kind_of_source(self):
+        state = madtest.make_state(self.tmp / "state", {
+            **madtest.small_arrays(), "heat/noise": np.zeros(3000)})
+        listing = {key: {"dtype": np.lib.format.dtype_to_descr(a.dtype), "shape": list(a.shape)}
+                   for key, a in np.load(self.npz).items()}
+        (self.tmp / "topology.json").write_text(json.dumps(listing))
+        for source in (state, "topology.json", "sim.npz"):
+            done = self.verify("--expect", source, "sim.npz")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assert_line(done, "topology", "ok")
+        os.unlink(state / "ball" / "pos.npy")
+        np.save(state / "ball" / "vel.npy", np.zeros(2))
+        done = self.verify("--expect", state, "sim.npz")
+        self.assert_refused(done, 4, "field 'ball/pos' is unexpected",
+                            "dtype expected '<f8', found '<f4'")
+        self.assert_refused(self.verify("--expect", "nix", "sim.npz"), 5, "nix")
+
+    def test_of_several_the_lowest_code_wins_and_all_are_looked_at(self):
+        bad = self.tmp / "bad.npz"
+        shutil.copy(self.npz, bad)
+        shutil.copy(self.manifest, str(bad) + ".manifest.json")
+        with open(bad, "r+b") as f:
+            f.seek(10000)
+            f.write(b"????")
+        done = self.verify("nix.npz", "bad.npz", "sim.npz")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stderr.count(": error: "), 2, done.stderr)
+        self.assertEqual([line for line in done.stdout.splitlines() if not line.startswith(" ")],
+                         ["nix.npz", "bad.npz", "sim.npz"])
+
+    def test_json_is_one_object_a_file(self):
+        self.add_chunks()
+        done = self.verify("--json", "sim.npz", "nix.npz")
+        good, missing = map(json.loads, done.stdout.splitlines())
+        self.assertEqual((good["status"], good["code"], good["arrays"]), ("verified", 0, 5))
+        self.assertEqual([c["check"] for c in good["checks"]],
+                         ["schema", "size", "sha256", "chunks", "structure"])
+        self.assertEqual((missing["status"], missing["code"], missing["reason"]),
+                         ("not-verified", 5, "snapshot-missing"))
+
+    def test_the_report_lists_the_files(self):
+        report = self.tmp / "report.json"
+        madtest.run("mad-verify", "--report", report, "sim.npz", "nix.npz", cwd=self.tmp)
+        outcome = json.loads(report.read_text())
+        self.assertEqual((outcome["status"], outcome["code"], outcome["reason"]),
+                         ("error", 5, "snapshot-missing"))
+        self.assertEqual([f["status"] for f in outcome["files"]], ["verified", "not-verified"])
+
+    def test_a_skipped_check_never_says_verified(self):
+        self.manifest.unlink()
+        done = self.verify("--skip-integrity-check", "sim.npz")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("warning: --skip-integrity-check", done.stderr)
+        self.assertNotIn("verified", done.stdout)
+
+    def test_compressed_archives_are_checked_too(self):
+        np.savez_compressed(self.npz, **{"a/b": np.arange(10000.0), "a/c": np.zeros(9)})
+        madtest.reference_manifest(self.npz)
+        self.assert_line(self.verify("sim.npz"), "structure", "ok", "2 arrays")
+        self.manifest.unlink()
+        self.flip(2000)
+        self.assertEqual(self.verify("sim.npz").returncode, 1)
+
+    def test_what_an_interrupted_writer_left_is_understood(self):
+        following = self.tmp / "sim.npz.manifest.json.next"
+        shutil.copy(self.manifest, following)
+        self.edit(lambda m: m.update(sha256="0" * 64))
+        done = self.verify("sim.npz")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("manifest.json.next", done.stdout)
+
+    def test_special_files_are_refused_and_not_waited_for(self):
+        os.symlink("sim.npz", self.tmp / "link.npz")
+        os.mkfifo(self.tmp / "pipe.npz")
+        (self.tmp / "directory.npz").mkdir()
+        for name in ("link.npz", "pipe.npz", "directory.npz"):
+            done = madtest.run("mad-verify", name, cwd=self.tmp, timeout=60)
+            self.assert_refused(done, 1, name)
+
+    def test_too_large(self):
+        self.assert_refused(self.verify("--max-size", "9K", "sim.npz"), 1, "9216 bytes", "sim.npz")
+
+    def test_a_hostile_name_cannot_steer_the_terminal(self):
+        name = "\x1b[31m\u202esim.npz"
+        done = self.verify(name)
+        self.assertEqual(done.returncode, 5)
+        self.assertNotIn("\x1b", done.stdout + done.stderr)
+        self.assertNotIn("\u202e", done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    madtest.main()
