@@ -73,7 +73,7 @@ std::string spare_the_unread_snapshot(const std::string& npz_path) {
   if (status == nullptr || std::string_view(status) != "failed") return npz_path;
   struct ::stat found {};
   if (lstat(npz_path.c_str(), &found) != 0) return npz_path;
-  const std::string spared =
+  std::string spared =
       stem_of(npz_path) + "-after-failed-" + utc_now_compact() + std::string(k_npz_suffix);
   log_warning(printable(npz_path) +
               ": not replaced, since the resume from it may be what failed "

@@ -66,11 +66,13 @@ FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sin
   return digests;
 }
 
-/// A state of nothing is more likely a mistake than worth a good snapshot.
-void refuse_empty(const StateTree& tree, const std::string& state) {
-  if (!tree.arrays().empty()) return;
+/// A state of nothing is more likely a mistake than worth a snapshot that is there.
+void refuse_to_replace_by_nothing(const StateTree& tree, const std::string& state,
+                                  const std::string& npz_path) {
+  if (!tree.arrays().empty() || access(npz_path.c_str(), F_OK) != 0) return;
   throw Error(ExitCode::refused, "state-invalid", printable(state),
-              "expected arrays NODE/FIELD.npy, found none");
+              "expected arrays NODE/FIELD.npy, found none; " + printable(npz_path) +
+                  " is not replaced by nothing");
 }
 
 /// An npz that is taken as it is.
@@ -170,7 +172,7 @@ const char* environment(const char* name) {
 TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
-    refuse_empty(tree, request.state);
+    refuse_to_replace_by_nothing(tree, request.state, publisher.path());
     publisher.reserve(npz_size_bytes(tree));
     FileDigests digests = copy_tree(request, tree, publisher);
     // Of the bytes that were written, not of the state, which may have gone on.
@@ -191,7 +193,6 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
-    refuse_empty(tree, request.state);
     const auto step = step_of_tree(tree);
     return finish_snapshot(request, copy_tree(request, tree, stream), step, tree.arrays().size());
   }

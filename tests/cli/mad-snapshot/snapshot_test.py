@@ -260,7 +260,7 @@ class Refusals(SnapshotCase):
         before = madtest.tree(self.place)
         empty = self.tmp / "empty"
         empty.mkdir()
-        self.assert_refused(self.take(state=empty), 1, "empty", "found none")
+        self.assert_refused(self.take(state=empty), 1, "empty", "found none", "sim.npz")
         self.assertEqual(madtest.tree(self.place), before)
 
     def test_an_object_array_is_refused(self):
