@@ -1,5 +1,6 @@
 """Publishing survives a kill, a full disk and a bad one at every call that matters."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -123,7 +124,7 @@ class FailingDisks(Publishing):
             '"$@"; code=$?; cp -a "$PLACE" "$OUT"; exit $code')
         command = self.command("B")
         done = madtest.run(
-            "unshare", "-rm", "sh", "-c", script, "sh", self.place, self.tmp / "copy",
+            "unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", script, "sh", self.place, self.tmp / "copy",
             madtest.tool(command[0]), *command[1:],
             env={"PLACE": self.place, "OUT": self.tmp / "out"})
         self.assert_refused(done, 9, NPZ, "No space left on device")
