@@ -112,11 +112,13 @@ std::optional<Chunks> chunks_of(std::string_view raw, std::optional<std::uint64_
   std::optional<std::string_view> algorithm;
   std::optional<std::string_view> chunk_bytes;
   std::optional<std::string_view> digests;
-  for (const auto& [key, value] : json_members(raw)) {
-    if (key == "algorithm") algorithm = value;
-    if (key == "chunk_bytes") chunk_bytes = value;
-    if (key == "digests") digests = value;
-  }
+  JsonCursor object(raw, {subject, "manifest-invalid"});
+  object.read_object(JsonDialect::strict, [&](const JsonKey& key) {
+    const std::string_view value = object.read_value(JsonDialect::strict);
+    if (key.characters == "algorithm") algorithm = value;
+    if (key.characters == "chunk_bytes") chunk_bytes = value;
+    if (key.characters == "digests") digests = value;
+  });
   if (!algorithm || kind_of(*algorithm) != JsonKind::string) {
     refuse(subject, "chunks.algorithm", "a string",
            algorithm ? found_text(*algorithm) : "no such key");

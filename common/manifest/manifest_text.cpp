@@ -36,6 +36,18 @@ std::string chunks_line(const Manifest& manifest, std::string_view bytes) {
   return {};
 }
 
+/// Their names in one line, however many.
+std::string other_keys(std::string_view bytes) {
+  std::string others;
+  JsonCursor cursor(bytes, {});
+  cursor.read_object(JsonDialect::python, [&](const JsonKey& key) {
+    cursor.read_value(JsonDialect::python);
+    if (is_known(key.characters) || others.size() > k_line_bytes) return;
+    others += (others.empty() ? "" : ", ") + printable(key.characters);
+  });
+  return printable(others, k_line_bytes);
+}
+
 JsonKind kind_of(std::string_view raw) {
   return JsonCursor(raw, {}).kind();
 }
@@ -161,17 +173,14 @@ std::string describe_manifest(std::string_view bytes, const std::string& subject
   if (manifest.created_at) row("created at", printable(*manifest.created_at));
   if (manifest.step) row("step", std::to_string(*manifest.step));
   if (const std::string line = chunks_line(manifest, bytes); !line.empty()) row("chunks", line);
-  std::string others;
-  for (const auto& [key, value] : json_members(bytes)) {
-    if (!is_known(key)) others += (others.empty() ? "" : ", ") + printable(key);
-  }
-  if (!others.empty()) row("other keys", printable(others, k_line_bytes));
+  if (const std::string others = other_keys(bytes); !others.empty()) row("other keys", others);
+  text += "  extra           ";
   const std::string extra = indent_json(manifest.extra, 1);
-  std::string extra_text;
-  for (const std::string_view line : split(extra, '\n')) {
-    extra_text += (extra_text.empty() ? "" : "\n") + printable(line, k_line_bytes);
+  for (std::string_view rest = extra; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    text += printable(line, k_line_bytes) + '\n';
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
   }
-  row("extra", extra_text);
   return text;
 }
 
