@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 
@@ -82,6 +83,7 @@ class Walk {
 StateListing list_state(int directory, const std::string& subject) {
   StateListing listing;
   Walk(listing, subject).directory(directory, "", 0);
+  std::sort(listing.others.begin(), listing.others.end());
   return listing;
 }
 
