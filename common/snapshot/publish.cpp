@@ -27,9 +27,8 @@ Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
   if (directory) return directory;
   const int failure = errno;
   Error error = output_error("open the directory of", npz_path, failure);
-  if (failure != ENOENT) throw error;
-  throw Error(error.code, error.reason, error.subject, error.message,
-              "create it first: mkdir -p " + printable(names.directory));
+  if (failure == ENOENT) error.hint = "create it first: mkdir -p " + printable(names.directory);
+  throw Error(error);
 }
 
 /// What stands under a name that is about to be replaced, which must be a regular
