@@ -35,6 +35,8 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   constexpr std::uint16_t k_known_flags =
       zip::k_flag_descriptor | zip::k_flag_utf8 | k_deflate_option_flags;
   constexpr std::uint16_t k_method_aes = 99;
+  // zipfile refuses the whole archive for more.
+  constexpr unsigned k_max_version = 63;
   constexpr std::uint32_t k_dos_directory_or_label = 0x18;
 
   std::string name = zip::decode_name(entry.raw_name, entry.flags);
@@ -56,6 +58,11 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   if ((entry.flags & static_cast<std::uint16_t>(~k_known_flags)) != 0) {
     refuse("archive-invalid", subject,
            "directory: expected no flags but 1, 2, 3 and 11, found " + std::to_string(entry.flags));
+  }
+  if (entry.version_needed > k_max_version) {
+    refuse("member-method", subject,
+           "expected a version needed of at most " + std::to_string(k_max_version) +
+               " (6.3), found " + std::to_string(entry.version_needed));
   }
   if (entry.method != 0 && entry.method != 8) {
     refuse("member-method", subject,
@@ -98,29 +105,69 @@ void check_distinct(const std::vector<NpzMember>& members, const std::string& ar
   }
 }
 
-/// Where the member's data ends and, after a data descriptor, the next begins.
-std::uint64_t check_extent(const CentralEntry& entry, NpzMember& member,
-                           const zip::LocalHeader& local, std::uint64_t next,
-                           MemberRecords& records, const std::string& subject) {
-  member.data_offset = member.local_header_offset + local.header_bytes;
-  if (member.data_offset > next || member.compressed_bytes > next - member.data_offset) {
+/// Where a member's local header and data lie.
+struct Extent {
+  std::uint64_t data_offset = 0;
+  /// Of its data and, where there is one, its data descriptor.
+  std::uint64_t end = 0;
+};
+
+Extent check_extent(const CentralEntry& entry, const zip::LocalHeader& local, std::uint64_t next,
+                    MemberRecords& records, const std::string& subject) {
+  Extent extent;
+  extent.data_offset = entry.local_offset + local.header_bytes;
+  if (extent.data_offset > next || entry.compressed_bytes > next - extent.data_offset) {
     refuse("archive-invalid", subject,
-           "expected its " + std::to_string(member.compressed_bytes) +
+           "expected its " + std::to_string(entry.compressed_bytes) +
                " bytes to end before what follows at offset " + std::to_string(next) +
                ", found that they overlap");
   }
-  const std::uint64_t end = member.data_offset + member.compressed_bytes;
-  if ((entry.flags & zip::k_flag_descriptor) == 0) return end;
+  extent.end = extent.data_offset + entry.compressed_bytes;
+  if ((entry.flags & zip::k_flag_descriptor) == 0) return extent;
   constexpr std::array<std::uint64_t, 4> k_lengths = {12, 16, 20, 24};
-  const std::uint64_t length = next - end;
+  const std::uint64_t length = next - extent.end;
   if (std::find(k_lengths.begin(), k_lengths.end(), length) == k_lengths.end() ||
-      !zip::is_descriptor(as_bytes(records.between(end, static_cast<std::size_t>(length))),
+      !zip::is_descriptor(as_bytes(records.between(extent.end, static_cast<std::size_t>(length))),
                           entry)) {
     refuse("archive-invalid", subject,
            "expected a data descriptor that agrees with the directory, found " +
                std::to_string(length) + " other bytes after its data");
   }
-  return next;
+  extent.end = next;
+  return extent;
+}
+
+/// Holds the local headers against the directory; every byte before it belongs to
+/// one member.  Returns the offset of each member's data.
+std::vector<std::uint64_t> check_locals(const std::vector<CentralEntry>& entries,
+                                        const zip::EndRecord& end, MemberRecords& records,
+                                        const std::string& archive) {
+  std::vector<std::uint64_t> data_offsets;
+  data_offsets.reserve(entries.size());
+  std::uint64_t position = 0;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const CentralEntry& entry = entries[i];
+    const std::string subject =
+        archive + ": " + printable(zip::decode_name(entry.raw_name, entry.flags));
+    if (entry.local_offset != position) {
+      refuse("archive-invalid", subject,
+             "expected its local header at offset " + std::to_string(position) +
+                 ", where the bytes before it end, found " + std::to_string(entry.local_offset));
+    }
+    const zip::LocalHeader local = records.local(i, entry, subject);
+    zip::check_local(local, entry, subject);
+    const std::uint64_t next =
+        i + 1 < entries.size() ? entries[i + 1].local_offset : end.directory_offset;
+    const Extent extent = check_extent(entry, local, next, records, subject);
+    data_offsets.push_back(extent.data_offset);
+    position = extent.end;
+  }
+  if (position != end.directory_offset) {
+    refuse("archive-invalid", archive,
+           "expected the directory at offset " + std::to_string(position) +
+               ", where the last member ends, found it at " + std::to_string(end.directory_offset));
+  }
+  return data_offsets;
 }
 
 }  // namespace
@@ -155,11 +202,13 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
   std::stable_sort(
       entries.begin(), entries.end(),
       [](const CentralEntry& a, const CentralEntry& b) { return a.local_offset < b.local_offset; });
+  const std::vector<std::uint64_t> data_offsets = check_locals(entries, end, records, subject);
   std::vector<NpzMember> members;
   members.reserve(entries.size());
   std::uint64_t unpacked_bytes = 0;
   for (const CentralEntry& entry : entries) {
     members.push_back(check_entry(entry, subject));
+    members.back().data_offset = data_offsets[members.size() - 1];
     if (entry.size_bytes > limits.max_bytes - unpacked_bytes) {
       refuse("too-large", member_subject(subject, members.back()),
              "bytes of all arrays, unpacked: expected at most " + std::to_string(limits.max_bytes) +
@@ -170,22 +219,10 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
   }
   check_distinct(members, subject);
 
-  std::uint64_t position = 0;
   std::uint64_t header_text_bytes = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const CentralEntry& entry = entries[i];
+  for (std::size_t i = 0; i < members.size(); ++i) {
     NpzMember& member = members[i];
     const std::string about = member_subject(subject, member);
-    if (entry.local_offset != position) {
-      refuse("archive-invalid", about,
-             "expected its local header at offset " + std::to_string(position) +
-                 ", where the bytes before it end, found " + std::to_string(entry.local_offset));
-    }
-    const zip::LocalHeader local = records.local(i, entry, about);
-    zip::check_local(local, entry, about);
-    const std::uint64_t next =
-        i + 1 < entries.size() ? entries[i + 1].local_offset : end.directory_offset;
-    position = check_extent(entry, member, local, next, records, about);
     member.header = records.npy(i, member, about);
     if (member.header.data_bytes > member.size_bytes ||
         member.header.header_bytes != member.size_bytes - member.header.data_bytes) {
@@ -201,11 +238,6 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
              "bytes of all dtypes: expected at most " + std::to_string(limits.max_directory_bytes) +
                  ", found more");
     }
-  }
-  if (position != end.directory_offset) {
-    refuse("archive-invalid", subject,
-           "expected the directory at offset " + std::to_string(position) +
-               ", where the last member ends, found it at " + std::to_string(end.directory_offset));
   }
   return members;
 }

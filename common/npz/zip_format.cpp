@@ -203,6 +203,7 @@ std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
                            std::to_string(directory.size()));
     }
     CentralEntry entry;
+    entry.version_needed = std::to_integer<std::uint8_t>(directory[6]);
     entry.flags = get16(directory, 8);
     entry.method = get16(directory, 10);
     entry.crc32 = get32(directory, 16);
@@ -264,8 +265,10 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
     local.compressed_bytes = compressed_bytes;
   } else if ((size_bytes != 0 && size_bytes != local.size_bytes) ||
              (compressed_bytes != 0 && compressed_bytes != local.compressed_bytes)) {
-    invalid(subject,
-            disagree("local header: size in the ZIP64 field", local.size_bytes, size_bytes));
+    invalid(subject, "local header: expected sizes of " + std::to_string(local.size_bytes) +
+                         " and " + std::to_string(local.compressed_bytes) +
+                         " in its ZIP64 field too, found " + std::to_string(size_bytes) + " and " +
+                         std::to_string(compressed_bytes));
   }
   return local;
 }

@@ -60,6 +60,8 @@ EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& sub
 struct CentralEntry {
   /// As it stands in the archive; points into the directory's bytes.
   std::string_view raw_name;
+  /// To extract: major times ten, plus minor.
+  std::uint8_t version_needed = 0;
   std::uint16_t flags = 0;
   std::uint16_t method = 0;
   std::uint32_t crc32 = 0;

@@ -63,7 +63,7 @@ struct RawMember {
   std::string gap;
   /// What stands in the archive in place of the data.
   std::optional<std::string> packed;
-  std::optional<std::uint32_t> local_size, central_size, size;
+  std::optional<std::uint32_t> local_size, central_size, size, local_unpacked;
 };
 
 struct RawArchive {
@@ -91,7 +91,8 @@ struct RawArchive {
       zip::put16(out, 20);
       put_middle(out, member, later ? 0 : crc,
                  member.local_size.value_or(later ? 0 : static_cast<std::uint32_t>(data.size())),
-                 member.local_size.value_or(later ? 0 : size), member.local_extra);
+                 member.local_size.value_or(later ? 0 : member.local_unpacked.value_or(size)),
+                 member.local_extra);
       out += member.name + member.local_extra;
       if (locals.size() == 1) data_of_first = out.size();
       out += data + member.descriptor;

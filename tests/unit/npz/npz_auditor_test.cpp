@@ -247,7 +247,7 @@ std::vector<Case> bad_archives() {
       {"a local name that differs", with_poke(local(30), 'c', 1), invalid,
        "name: expected ball/x.npy, found call/x.npy"},
       {"a central size that differs", with_poke(central(24), 7, 4), invalid,
-       "compressed size of 7, found 136"},
+       "size: expected 7, found 136"},
       {"masked sizes without ZIP64", with_member([](RawMember& m) { m.central_size = 0xFFFFFFFF; }),
        invalid, "ZIP64"},
       {"local ZIP64 sizes that differ", with_member([](RawMember& m) {
@@ -343,6 +343,16 @@ std::vector<Case> bad_members() {
          return a.build();
        },
        "member-duplicate", "n/\xC3\xA9.npy"},
+      {"a version that zipfile cannot extract",
+       [](RawArchive& a) {
+         std::string b = a.build();
+         poke(b, a.centrals[0] + 6, 64, 1);
+         return b;
+       },
+       "member-method", "at most 63 (6.3), found 64"},
+      {"a size that is no stored one",
+       with_member([](RawMember& m) { m.size = m.local_unpacked = 7; }), "archive-invalid",
+       "compressed size of 7, found 136"},
       {"method 12", with_member([](RawMember& m) { m.method = 12; }), "member-method", "found 12"},
       {"method 99", with_member([](RawMember& m) { m.method = 99; }), "member-encrypted", ""},
       {"the encryption flag", with_member([](RawMember& m) { m.flags = 1; }), "member-encrypted",
