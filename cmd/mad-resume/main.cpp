@@ -51,6 +51,6 @@ ExitCode run(const ResumeCommand& command, Tool& tool) {
 }  // namespace mad
 
 int main(int argc, char** argv) {
-  return mad::tool_main<mad::ResumeCommand>("mad-resume", argc, argv, mad::declare_resume,
-                                            mad::run);
+  return mad::tool_main<mad::ResumeCommand, mad::AfterDashes::command>(
+      "mad-resume", argc, argv, mad::declare_resume, mad::run);
 }

@@ -148,7 +148,8 @@ Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
 
 }  // namespace
 
-int run_tool(const char* name, int argc, char** argv, const std::function<void(CLI::App&)>& declare,
+int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
+             const std::function<void(CLI::App&)>& declare,
              const std::function<ExitCode(Tool&)>& run) {
   // Descriptors 0 to 2 must exist, or a file opened later would take their place.
   for (int fd = 0; fd <= 2; ++fd) {
@@ -165,7 +166,7 @@ int run_tool(const char* name, int argc, char** argv, const std::function<void(C
   finish_options(app, name);
 
   int own_argc = argc;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 1; i < argc && after_dashes == AfterDashes::command; ++i) {
     if (std::strcmp(argv[i], "--") != 0) continue;
     own_argc = i;
     tool.has_command = true;
@@ -191,16 +192,15 @@ int run_tool(const char* name, int argc, char** argv, const std::function<void(C
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
-  } catch (const CLI::ExtrasError&) {
-    common.report_path = report_path_of(name, own_argc, argv);
-    return usage(surplus(app.remaining(true)));
   } catch (const CLI::ParseError& error) {
     if (common.version) {
       std::printf("%s %s\n", name, k_version);
       return 0;
     }
     common.report_path = report_path_of(name, own_argc, argv);
-    return usage(printable(error.what()));
+    // What is missing may only be missing because of what was misspelt.
+    const std::vector<std::string> words = app.remaining(true);
+    return usage(words.empty() ? printable(error.what()) : surplus(words));
   }
   if (common.version) {
     std::printf("%s %s\n", name, k_version);

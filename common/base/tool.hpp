@@ -10,10 +10,14 @@
 
 namespace mad {
 
+/// What the words after the first `--` are: operands, as POSIX has it (XBD 12.2,
+/// guideline 10), or the command that the tool runs.
+enum class AfterDashes { operands, command };
+
 /// What a tool's run() gets besides its own options.
 struct Tool {
   Report report;
-  /// The words after the first `--`, which the option parser never sees.
+  /// With AfterDashes::command, the words that the option parser never sees.
   std::vector<std::string> command;
   bool has_command = false;
   /// Writes --report now, for a tool that is about to exec; tool_main writes it
@@ -26,15 +30,16 @@ struct Tool {
 /// every option with a long name its MAD_<TOOL>_<OPTION> variable, installs the
 /// signal handlers, runs, prints the one error, writes the report, and turns
 /// what happened into the exit code, or the death by the signal that ended it.
-int run_tool(const char* name, int argc, char** argv, const std::function<void(CLI::App&)>& declare,
+int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
+             const std::function<void(CLI::App&)>& declare,
              const std::function<ExitCode(Tool&)>& run);
 
-template <class Options>
+template <class Options, AfterDashes After = AfterDashes::operands>
 int tool_main(const char* name, int argc, char** argv, void (*declare)(CLI::App&, Options&),
               ExitCode (*run)(const Options&, Tool&)) {
   Options options;
   return run_tool(
-      name, argc, argv, [&](CLI::App& app) { declare(app, options); },
+      name, argc, argv, After, [&](CLI::App& app) { declare(app, options); },
       [&](Tool& tool) { return run(options, tool); });
 }
 

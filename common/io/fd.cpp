@@ -18,7 +18,10 @@ void wait_for(int fd, short events) {
   std::array<pollfd, 2> both = {{{fd, events, 0}, {interrupt_fd(), POLLIN, 0}}};
   for (;;) {
     check_interrupted();
-    if (poll(both.data(), both.size(), -1) > 0 && both[0].revents != 0) return;
+    const int ready = poll(both.data(), both.size(), -1);
+    // Again: a signal that came together with the end of the input wins.
+    check_interrupted();
+    if (ready > 0 && both[0].revents != 0) return;
   }
 }
 

@@ -31,6 +31,14 @@ class Frame(madtest.Case):
             self.assertEqual(outcome["tool"], tool)
             self.assertEqual((outcome["code"], outcome["reason"]), (2, "usage"))
 
+    def test_words_after_two_dashes_are_operands_where_no_command_is_run(self):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        npz.rename(self.tmp / "-q")
+        (self.tmp / "sim.npz.manifest.json").rename(self.tmp / "-q.manifest.json")
+        done = madtest.run("mad-verify", "--", "-q", cwd=self.tmp)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("structure", done.stdout.decode())
+
     def test_a_surplus_operand_is_not_repeated_as_it_may_hold_a_secret(self):
         done = madtest.run("mad-fetch", "file:///x", "https://user:hunter2@host/x")
         self.assert_refused(done, 2, "unexpected argument")
