@@ -13,7 +13,7 @@ import madtest
 from pipeline import DASH, RUN_PREEMPTIBLE, SIM, environment, os, pathlib, sim, state_tree, wait_until
 
 COUNT = 30 if madtest.SANITIZED else 200
-STEPS = 600
+STEPS = 3000
 HEAT = 2048
 BOOT = (
     'mad-fetch | mad-verify | mad-resume --state-dir "$1" -- '
@@ -43,7 +43,7 @@ class Preemption(madtest.Case):
         with process:
             try:
                 wait_until(state.exists, "the first step")
-                time.sleep(chance.uniform(0, 0.02))  # the random instant
+                time.sleep(chance.uniform(0, 0.03))  # the random instant
                 process.send_signal(chance.choice([signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP]))
                 said, _ = process.communicate(timeout=60)
             finally:
@@ -52,7 +52,11 @@ class Preemption(madtest.Case):
             return False
         if process.returncode not in (143, 138, 129):
             raise AssertionError(f"run-preemptible: {process.returncode}: {said.decode()}")
-        return True
+        return self.step(directory) < STEPS
+
+    @staticmethod
+    def step(directory):
+        return int(madtest.run("mad-manifest", "get", directory / "sim.npz", "step").stdout)
 
     def one(self, number):
         """One preemption, the new machine, the rest of the run; returns the step of it."""
@@ -80,7 +84,7 @@ class Preemption(madtest.Case):
         )
         if done.returncode != 0:
             raise AssertionError(f"boot {number}: {done.returncode}: {done.stderr.decode()}")
-        step = int(madtest.run("mad-manifest", "get", directory / "sim.npz", "step").stdout)
+        step = self.step(directory)
         if f"starts at step {step}\n" not in done.stdout.decode():
             raise AssertionError(f"boot {number}: not from step {step}: {done.stdout.decode()}")
         if state_tree(new) != self.whole:
@@ -94,7 +98,6 @@ class Preemption(madtest.Case):
         self.assertEqual(len(steps), COUNT)
         # At random instants indeed, most of them within the run.
         self.assertGreater(len(set(steps)), COUNT // 3)
-        self.assertTrue(all(0 <= step <= STEPS for step in steps))
 
 
 if __name__ == "__main__":
