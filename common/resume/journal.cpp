@@ -74,9 +74,9 @@ void sync_parents(int directory, const std::vector<std::string>& paths, Durabili
   for (const std::string& parent : parents) {
     const Fd fd = open_at(directory, parent);
     if (fd) {
-      sync_fd(fd.get(), subject + '/' + parent, durability);
+      sync_fd(fd.get(), path_in(subject, parent), durability);
     } else if (errno != ENOENT) {
-      throw output_error("open", subject + '/' + parent, errno);
+      throw output_error("open", path_in(subject, parent), errno);
     }
   }
 }
@@ -124,11 +124,11 @@ void make_planned_directories(int directory, int arrivals, const JournalPlan& pl
     if (fstatat(arrivals, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
         mkdirat(directory, path.c_str(), 0700) != 0 ||
         fchmodat(directory, path.c_str(), status.st_mode & 07777U, 0) != 0) {
-      throw output_error("create the directory", subject + '/' + path, errno);
+      throw output_error("create the directory", path_in(subject, path), errno);
     }
     if (fchownat(directory, path.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0 &&
         errno != EPERM) {
-      throw output_error("set the owner of", subject + '/' + path, errno);
+      throw output_error("set the owner of", path_in(subject, path), errno);
     }
   }
 }
@@ -145,7 +145,7 @@ void move_back(int directory, int journal_fd, const JournalPlan& plan, const std
     const std::string away = "old/" + path;
     // Over the new one, where that is in already; absent where it never left or is back.
     if (renameat(journal_fd, away.c_str(), directory, path.c_str()) != 0 && errno != ENOENT) {
-      throw output_error("move back", subject + '/' + path, errno);
+      throw output_error("move back", path_in(subject, path), errno);
     }
   }
   const std::set<std::string> left(plan.leaving.begin(), plan.leaving.end());
@@ -155,13 +155,13 @@ void move_back(int directory, int journal_fd, const JournalPlan& plan, const std
     struct ::stat status {};
     if (fstatat(journal_fd, ("new/" + path).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) continue;
     if (unlinkat(directory, path.c_str(), 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
-      throw output_error("remove", subject + '/' + path, errno);
+      throw output_error("remove", path_in(subject, path), errno);
     }
   }
   for (auto path = plan.made.rbegin(); path != plan.made.rend(); ++path) {
     if (unlinkat(directory, path->c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT &&
         errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR) {
-      throw output_error("remove", subject + '/' + *path, errno);
+      throw output_error("remove", path_in(subject, *path), errno);
     }
   }
 }
@@ -172,7 +172,7 @@ void roll_back(int directory, int journal_fd, const JournalPlan& plan, const std
   move_back(directory, journal_fd, plan, subject);
   sync_parents(directory, all_paths(plan), durability, subject);
   if (renameat(directory, journal().c_str(), directory, retired.c_str()) != 0) {
-    throw output_error("retire", subject + '/' + journal(), errno);
+    throw output_error("retire", path_in(subject, journal()), errno);
   }
   sync_fd(directory, subject, durability);
 }
@@ -183,7 +183,7 @@ void make_directories(int directory, const std::string& path, const std::string&
   for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     if (!part.empty() && mkdirat(directory, part.c_str(), 0700) != 0 && errno != EEXIST) {
-      throw output_error("create the directory", subject + '/' + part, errno);
+      throw output_error("create the directory", path_in(subject, part), errno);
     }
     if (end == std::string::npos) return;
   }
@@ -198,8 +198,8 @@ void roll_back_journal(int directory, const std::string& retired, Durability dur
                        const std::string& subject) {
   try {
     const Fd journal_fd = open_at(directory, journal());
-    if (!journal_fd) throw output_error("open", subject + '/' + journal(), errno);
-    const JournalPlan plan = read_plan(journal_fd.get(), subject + '/' + journal() + "/plan");
+    if (!journal_fd) throw output_error("open", path_in(subject, journal()), errno);
+    const JournalPlan plan = read_plan(journal_fd.get(), path_in(subject, journal()) + "/plan");
     roll_back(directory, journal_fd.get(), plan, retired, durability, subject);
   } catch (const Error& error) {
     throw unsettled(subject, error.one_line());
@@ -210,7 +210,7 @@ void swap_under_journal(int directory, const std::string& scratch, const Journal
                         Durability durability, const std::string& subject) {
   const Fd journal_fd = open_at(directory, scratch);
   const Fd arrivals = journal_fd ? open_at(journal_fd.get(), "new") : Fd();
-  if (!arrivals) throw output_error("open", subject + '/' + scratch, errno);
+  if (!arrivals) throw output_error("open", path_in(subject, scratch), errno);
   make_directories(journal_fd.get(), "old", subject);
   for (const std::string& path : plan.leaving) {
     make_directories(journal_fd.get(), parent_of("old/" + path), subject);
@@ -229,11 +229,11 @@ void swap_under_journal(int directory, const std::string& scratch, const Journal
     sync_fd(directory, subject, durability);
     make_planned_directories(directory, arrivals.get(), plan, subject);
     for (const std::string& path : plan.leaving) {
-      rename_to(directory, path, journal_fd.get(), "old/" + path, 0, subject + '/' + path);
+      rename_to(directory, path, journal_fd.get(), "old/" + path, 0, path_in(subject, path));
     }
     for (const std::string& path : plan.coming) {
       check_interrupted();
-      rename_to(arrivals.get(), path, directory, path, RENAME_NOREPLACE, subject + '/' + path);
+      rename_to(arrivals.get(), path, directory, path, RENAME_NOREPLACE, path_in(subject, path));
     }
     sync_parents(directory, all_paths(plan), durability, subject);
     std::vector<std::string> away;

@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "io/file.hpp"
 #include "npz/npy_header.hpp"
+#include "resume/paths.hpp"
 #include "resume/scratch.hpp"
 
 namespace mad {
@@ -31,12 +32,12 @@ class Walk {
   /// Whether an array was found at or under `prefix`.
   bool directory(int fd, const std::string& prefix, int depth) {
     if (depth > k_max_depth) {
-      throw Error(ExitCode::refused, "state-invalid", printable(subject_ + '/' + prefix),
+      throw Error(ExitCode::refused, "state-invalid", printable(path_in(subject_, prefix)),
                   "directories are nested too deeply");
     }
     bool found = false;
     std::vector<std::string> others;
-    for (const std::string& name : list_directory(fd, subject_ + '/' + prefix)) {
+    for (const std::string& name : list_directory(fd, path_in(subject_, prefix))) {
       const std::string path = prefix.empty() ? name : prefix + '/' + name;
       if (entry(fd, name, path, depth)) {
         found = true;
@@ -55,7 +56,7 @@ class Walk {
   bool entry(int parent, const std::string& name, const std::string& path, int depth) {
     struct ::stat status {};
     if (fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-      throw system_error("stat", subject_ + '/' + path, errno);
+      throw system_error("stat", path_in(subject_, path), errno);
     }
     if (S_ISREG(status.st_mode)) {
       if (prefixed_by_dot(name) || depth == 0 || !is_array_name(name)) return false;
@@ -64,7 +65,7 @@ class Walk {
     }
     if (!S_ISDIR(status.st_mode)) return false;
     const Fd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) throw system_error("open the directory", subject_ + '/' + path, errno);
+    if (!fd) throw system_error("open the directory", path_in(subject_, path), errno);
     if (is_mount_root(fd.get())) listing_.has_mounts = true;
     if (prefixed_by_dot(name)) return false;
     if (!directory(fd.get(), path, depth + 1)) return false;
@@ -91,7 +92,7 @@ Topology topology_of(int directory, const StateListing& listing, const std::stri
   Topology topology;
   std::vector<std::byte> head(k_max_npy_header_bytes);
   for (const auto& [path, status] : listing.arrays) {
-    const std::string about = subject + '/' + path;
+    const std::string about = path_in(subject, path);
     const Fd file = open_regular_at(directory, path, about);
     const std::size_t n = pread_full(file.get(), head, 0, about);
     const NpyHeader header = parse_npy_header(Bytes(head).first(n), about);

@@ -10,6 +10,10 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash);
 }
 
+std::string path_in(const std::string& directory, const std::string& name) {
+  return directory + '/' + name;
+}
+
 bool is_hidden(const std::string& path) {
   return path[0] == '.' || path.find("/.") != std::string::npos;
 }

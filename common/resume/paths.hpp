@@ -8,6 +8,9 @@ namespace mad {
 /// The directory part of a relative path, empty where it has none.
 std::string parent_of(const std::string& path);
 
+/// `DIRECTORY/NAME`, for messages.
+std::string path_in(const std::string& directory, const std::string& name);
+
 /// Whether a path of a state is out of a reader's sight, because a component of it begins
 /// with a dot.
 bool is_hidden(const std::string& path);

@@ -186,7 +186,7 @@ Outcome resume(const ResumeOptions& options, Source& bundle, const std::optional
   try {
     Resume work(options, bundle);
     work.recover();
-    if (obstacle) throw *obstacle;
+    if (obstacle) return failed_outcome(tool_name(), *obstacle);
     return work.run();
   } catch (const StageError& failure) {
     return failed_outcome(failure.stage, failure.error);

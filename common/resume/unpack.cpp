@@ -67,7 +67,7 @@ class Linker {
     const Fd fd = open_at(tree, parent, O_RDONLY | O_DIRECTORY);
     const auto old = listing.nodes.find(parent);
     if (!fd || old == listing.nodes.end()) return false;
-    inherit(fd.get(), old->second, subject_ + '/' + parent);
+    inherit(fd.get(), old->second, path_in(subject_, parent));
     return true;
   }
 
@@ -83,7 +83,7 @@ class Linker {
  private:
   void refuse_collision(const std::string& path) const {
     if (errno != EEXIST && errno != ENOTDIR) return;
-    throw Error(ExitCode::refused, "state-invalid", printable(subject_ + '/' + path),
+    throw Error(ExitCode::refused, "state-invalid", printable(path_in(subject_, path)),
                 "this is no array of the state and stands where an array is to go");
   }
 
@@ -95,11 +95,11 @@ class Linker {
     const Fd fresh = open_at(tree, path, O_RDONLY | O_DIRECTORY);
     if (!fresh) refuse_collision(path);
     if (!old || !fresh || is_mount_root(old.get())) return Linked::no;
-    for (const std::string& name : list_directory(old.get(), subject_ + '/' + path)) {
+    for (const std::string& name : list_directory(old.get(), path_in(subject_, path))) {
       if (link(old.get(), fresh.get(), name) == Linked::no) return Linked::no;
     }
-    if (made) inherit(fresh.get(), status, subject_ + '/' + path);
-    sync_fd(fresh.get(), subject_ + '/' + path, durability_);
+    if (made) inherit(fresh.get(), status, path_in(subject_, path));
+    sync_fd(fresh.get(), path_in(subject_, path), durability_);
     return Linked::yes;
   }
 
@@ -159,7 +159,7 @@ void unpack_members(int tree, int archive, const std::vector<NpzMember>& members
     }
     Fd file =
         Fd(openat(tree, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    const std::string about = subject + ": " + path;
+    const std::string about = path_in(subject, path);
     if (!file && errno == EEXIST) {
       // A file system that does not tell upper case from lower, say.
       throw Error(ExitCode::refused, "member-collision", printable(about),
@@ -204,7 +204,7 @@ bool link_others(int from, const StateListing& listing, int tree, Durability dur
   for (const std::string& path : touched) {
     const Fd fd = open_at(tree, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
     if (!fd) return false;
-    sync_fd(fd.get(), subject + '/' + path, durability);
+    sync_fd(fd.get(), path_in(subject, path), durability);
   }
   return true;
 }
