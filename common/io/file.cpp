@@ -164,10 +164,11 @@ Temporary create_temporary(int directory, const std::string& final_name,
     Fd fd(
         openat(directory, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd) {
-      flock(fd.get(), LOCK_EX | LOCK_NB);
+      // A cleaner may have come between the open and the lock: then try again, whether
+      // it has the lock still, and will unlink, or has unlinked already.
+      if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
       struct ::stat mine {};
       struct ::stat named {};
-      // A cleaner may have come between the open and the lock: then try again.
       if (fstat(fd.get(), &mine) == 0 &&
           fstatat(directory, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
           mine.st_ino == named.st_ino) {
