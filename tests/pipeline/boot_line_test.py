@@ -4,7 +4,6 @@ command starts, knows what happened, and finds either the whole state or its own
 import concurrent.futures
 import http.server
 import json
-import re
 import shutil
 import signal
 import subprocess

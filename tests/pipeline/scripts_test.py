@@ -1,11 +1,10 @@
 """What users run or copy: the tour, the units, cloud-init, the orchestrator's wrapper."""
 
 import re
-import shutil
 import subprocess
 
 import madtest
-from pipeline import DASH, environment, os, pathlib
+from pipeline import DASH, environment, os
 
 SCRIPTS = madtest.SOURCE / "scripts"
 
