@@ -21,6 +21,7 @@ struct SeenMember {
 class SeenRecords final : public MemberRecords {
  public:
   SeenRecords(std::vector<SeenMember>& seen, std::size_t first_failed, std::exception_ptr failure)
+      // NOLINTNEXTLINE(bugprone-throw-keyword-missing): kept, not thrown.
       : seen_(seen), first_failed_(first_failed), failure_(std::move(failure)) {}
 
   zip::LocalHeader local(std::size_t index, const zip::CentralEntry& entry,
@@ -219,8 +220,8 @@ struct NpzStreamAuditor::State {
                       ", found " + std::to_string(end.directory_offset));
     }
     SeenRecords records(seen, first_failed, failure);
-    const auto members = audit_members(all.first(static_cast<std::size_t>(end.directory_bytes)),
-                                       end, limits, records, subject);
+    auto members = audit_members(all.first(static_cast<std::size_t>(end.directory_bytes)), end,
+                                 limits, records, subject);
     for (std::size_t i = 0; i < members.size(); ++i) {
       check_crc(members[i].crc32, seen[i].crc32, member_subject(subject, members[i]));
     }

@@ -51,8 +51,12 @@ void walk(int directory, const std::string& root, const std::string& relative, i
   const std::string here = relative.empty() ? root : root + '/' + relative;
   for (const std::string& name : list_directory(directory, here)) {
     if (name.front() == '.') continue;
-    const std::string path = relative.empty() ? name : relative + '/' + name;
-    const std::string subject = root + '/' + path;
+    std::string path = relative;
+    if (!path.empty()) path += '/';
+    path += name;
+    std::string subject = root;
+    subject += '/';
+    subject += path;
     struct ::stat status {};
     if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) changed(subject, "it disappeared");
