@@ -16,6 +16,14 @@ const std::string& resume_url(const Outcome& outcome) {
   return outcome.status == ResumeStatus::resumed ? outcome.snapshot : none;
 }
 
+Error error_to_say(const Outcome& outcome) {
+  if (!outcome.error) return {outcome.code, outcome.reason, outcome.stage, outcome.message};
+  Error error = *outcome.error;
+  if (outcome.stage == tool_name()) return error;
+  const std::string about = outcome.stage + (error.subject.empty() ? "" : ": " + error.subject);
+  return {error.code, error.reason, about, error.message, error.hint};
+}
+
 }  // namespace
 
 std::string_view name_of(ResumeStatus status) {
@@ -36,7 +44,7 @@ Outcome failed_outcome(std::string_view stage, const Error& error) {
   outcome.stage = stage;
   outcome.reason = error.reason;
   outcome.message = printable(error.one_line(), k_max_message_bytes);
-  outcome.hint = error.hint;
+  outcome.error = error;
   return outcome;
 }
 
@@ -61,9 +69,7 @@ void say(const Outcome& outcome) {
     case ResumeStatus::fresh:
       return log_note("nothing to resume: " + reason_line(outcome));
     case ResumeStatus::failed:
-      return log_error({outcome.code, outcome.reason,
-                        outcome.stage == tool_name() ? "" : outcome.stage, outcome.message,
-                        outcome.hint});
+      return log_error(error_to_say(outcome));
     case ResumeStatus::resumed:
       if (outcome.unverified) {
         log_warning("the snapshot was not verified (--skip-integrity-check): " +

@@ -25,7 +25,8 @@ struct Outcome {
   /// A stable identifier, and the rest of it, free of control bytes.
   std::string reason;
   std::string message;
-  std::string hint;
+  /// For the log, which keeps its lines; of a seal there is none.
+  std::optional<Error> error;
 
   /// Whether the check was skipped.
   bool unverified = false;
