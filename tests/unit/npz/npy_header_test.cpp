@@ -220,7 +220,7 @@ TEST_CASE("parse_npy_header refuses headers that are no dictionary of the three 
       {"{'descr': b'<f8', 'fortran_order': False, 'shape': ()}", "a string, an integer"},
       {"{'descr': __import__('os'), 'fortran_order': False, 'shape': ()}", "a string, an integer"},
       {"{'descr': '<f8', 'fortran_order': Falsehood, 'shape': ()}", "a string, an integer"},
-      {std::string("{'descr': '<f8\0', 'fortran_order': False, 'shape': ()}", 56), "closing quote"},
+      {std::string("{'descr': '<f8\0', 'fortran_order': False, 'shape': ()}", 54), "closing quote"},
       {std::string(5000, '('), "levels of nesting"},
       {std::string(5000, '['), "levels of nesting"},
   };
