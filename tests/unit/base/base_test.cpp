@@ -11,8 +11,7 @@ namespace {
 TEST_CASE("Error: says subject first, and its lines as one for a log") {
   const Error error(ExitCode::refused, "sha256-mismatch", "sim.npz",
                     "SHA-256 mismatch\n  manifest: 41\n  file:     90");
-  CHECK(std::string(error.what()) ==
-        "sim.npz: SHA-256 mismatch\n  manifest: 41\n  file:     90");
+  CHECK(std::string(error.what()) == "sim.npz: SHA-256 mismatch\n  manifest: 41\n  file:     90");
   CHECK(error.one_line() == "sim.npz: SHA-256 mismatch; manifest: 41; file:     90");
 }
 

@@ -88,8 +88,8 @@ TEST_CASE("lock_directory: gives up after its bound and says which directory") {
   const Fd holder = open_directory(here.path());
   lock_directory(holder.get(), LockMode::exclusive, 0, here.path());
   const Fd waiter = open_directory(here.path());
-  const Error error = error_from(
-      [&] { lock_directory(waiter.get(), LockMode::shared, 20, here.path()); });
+  const Error error =
+      error_from([&] { lock_directory(waiter.get(), LockMode::shared, 20, here.path()); });
   CHECK(error.code == ExitCode::io);
   CHECK(error.reason == "lock-timeout");
   CHECK(error.subject == here.path());
