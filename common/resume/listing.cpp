@@ -39,10 +39,15 @@ class Walk {
     std::vector<std::string> others;
     for (const std::string& name : list_directory(fd, path_in(subject_, prefix))) {
       const std::string path = prefix.empty() ? name : prefix + '/' + name;
-      if (entry(fd, name, path, depth)) {
-        found = true;
-      } else {
-        others.push_back(path);
+      switch (entry(fd, name, path, depth)) {
+        case Kind::array:
+          found = true;
+          break;
+        case Kind::other:
+          others.push_back(path);
+          break;
+        case Kind::gone:
+          break;
       }
     }
     // Where there is no array, the directory itself is the entry.
@@ -53,24 +58,31 @@ class Walk {
   }
 
  private:
-  bool entry(int parent, const std::string& name, const std::string& path, int depth) {
+  enum class Kind { array, other, gone };
+
+  Kind entry(int parent, const std::string& name, const std::string& path, int depth) {
     struct ::stat status {};
     if (fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      // Scratch directories of other runs come and go without the state's lock.
+      if (errno == ENOENT && prefixed_by_dot(name)) return Kind::gone;
       throw system_error("stat", path_in(subject_, path), errno);
     }
     if (S_ISREG(status.st_mode)) {
-      if (prefixed_by_dot(name) || depth == 0 || !is_array_name(name)) return false;
+      if (prefixed_by_dot(name) || depth == 0 || !is_array_name(name)) return Kind::other;
       listing_.arrays.emplace(path, status);
-      return true;
+      return Kind::array;
     }
-    if (!S_ISDIR(status.st_mode)) return false;
+    if (!S_ISDIR(status.st_mode)) return Kind::other;
     const Fd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) throw system_error("open the directory", path_in(subject_, path), errno);
+    if (!fd) {
+      if (errno == ENOENT && prefixed_by_dot(name)) return Kind::gone;
+      throw system_error("open the directory", path_in(subject_, path), errno);
+    }
     if (is_mount_root(fd.get())) listing_.has_mounts = true;
-    if (prefixed_by_dot(name)) return false;
-    if (!directory(fd.get(), path, depth + 1)) return false;
+    if (prefixed_by_dot(name)) return Kind::other;
+    if (!directory(fd.get(), path, depth + 1)) return Kind::other;
     listing_.nodes.emplace(path, status);
-    return true;
+    return Kind::array;
   }
 
   static bool prefixed_by_dot(const std::string& name) { return name[0] == '.'; }
