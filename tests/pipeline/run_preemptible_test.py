@@ -48,6 +48,14 @@ class RunPreemptible(madtest.Case):
         script.chmod(0o755)
         return {"PATH": f"{directory}:{environment()['PATH']}"}
 
+    def let_go(self):
+        """Ends the loop of a stand-in, whether it has looked for `go` yet or not."""
+        (self.tmp / "go").touch()
+        # For both directions: opening does not wait for a reader that may never come.
+        again = os.open(self.tmp / "again", os.O_RDWR)
+        self.addCleanup(os.close, again)
+        os.write(again, b"\n")
+
     def ready(self, script):
         """A shell command that says when its traps are set, and where its PID is."""
         return ["sh", "-c", script + '\necho $$ >pid.new; mv pid.new pid; while :; do sleep 0.05; done']
@@ -108,8 +116,7 @@ class RunPreemptible(madtest.Case):
         child.said("begun")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT):
             child.signal(number)
-        (self.tmp / "go").touch()
-        (self.tmp / "again").write_text("\n")
+        self.let_go()
         self.assertEqual(child.wait(), 143, child.err)
         madtest.reference_verify(self.npz)
         self.assertTrue((self.tmp / "uploaded").exists())
@@ -125,8 +132,7 @@ class RunPreemptible(madtest.Case):
         child.said("begun")
         os.killpg(child.pid, signal.SIGTERM)
         os.killpg(child.pid, signal.SIGINT)
-        (self.tmp / "go").touch()
-        (self.tmp / "again").write_text("\n")
+        self.let_go()
         self.assertEqual(child.wait(), 143, child.err)
         madtest.reference_verify(self.npz)
 
