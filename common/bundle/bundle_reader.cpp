@@ -9,6 +9,7 @@
 #include <exception>
 #include <limits>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "base/text.hpp"
@@ -21,8 +22,7 @@ constexpr std::uint64_t k_end_of_archive_bytes = 2 * k_block;
 /// tar pads to a record, 10 KiB by default; more than this is no padding.
 constexpr std::uint64_t k_max_padding_bytes = std::uint64_t{1} << 20U;
 constexpr std::size_t k_max_manifest_member_bytes = std::size_t{8} << 20U;
-/// Small enough to be hot in cache when it is hashed.
-constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
+constexpr std::size_t k_buffer_bytes = std::size_t{64} << 10U;
 
 struct ArchiveCloser {
   void operator()(archive* handle) const { archive_read_free(handle); }
@@ -57,19 +57,36 @@ std::uint64_t rounded_to_block(std::uint64_t offset) {
   return (offset + k_block - 1) / k_block * k_block;
 }
 
-/// The bytes as libarchive takes them, counted, and the end of them watched.
+/// The stream as libarchive takes it: no further than to the end of the block or member
+/// that it is at, so that the data of parts is left to be read past it.
 class Input {
  public:
   explicit Input(Source& source) : source_(source), buffer_(k_buffer_bytes) {}
 
-  /// Fills the buffer; empty at the end of the stream.
+  /// Empty at the end of the stream.
   Bytes next() {
     offset_ += length_;
     length_ = 0;
-    length_ = ended_ ? 0 : source_.read(buffer_);
+    const std::uint64_t end = std::max(read_up_to, rounded_to_block(offset_ + 1));
+    const auto most =
+        static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), end - offset_));
+    length_ = ended_ ? 0 : source_.read(MutableBytes(buffer_).first(most));
     ended_ = length_ == 0;
     if (watches_zeros) note_last_nonzero();
     return Bytes(buffer_).first(length_);
+  }
+
+  /// Reads past libarchive, which is told by skipped().
+  std::size_t read_past(MutableBytes into) { return passed(source_.read(into)); }
+  std::size_t read_past_into_file(int file, std::uint64_t offset, std::size_t most,
+                                  const std::string& subject) {
+    return passed(source_.read_into_file(file, offset, most, subject));
+  }
+  /// How many of the `wanted` bytes that libarchive skips were read past it.
+  std::uint64_t skipped(std::uint64_t wanted) {
+    const std::uint64_t n = std::min(wanted, past_);
+    past_ -= n;
+    return n;
   }
 
   bool ended() const { return ended_; }
@@ -86,27 +103,31 @@ class Input {
     } else {
       zeros = all_zero(Bytes(buffer_).first(length_).subspan(offset - offset_));
     }
+    read_up_to = total_bytes() + 2 * k_max_padding_bytes;
     while (zeros && !ended_ && total_bytes() - offset <= k_max_padding_bytes) {
       zeros = all_zero(next());
     }
     return zeros && ended_;
   }
 
+  /// Where in the stream a member ends of which libarchive may read all.
+  std::uint64_t read_up_to = 0;
   /// Set before the first read where the end of the archive is found by libarchive,
   /// which then has read past it already.
   bool watches_zeros = false;
   std::exception_ptr failure;
 
  private:
+  std::size_t passed(std::size_t n) {
+    offset_ += length_ + n;
+    length_ = 0;
+    past_ += n;
+    ended_ = n == 0;
+    return n;
+  }
+
   void note_last_nonzero() {
     std::size_t n = length_;
-    while (n >= sizeof(std::uint64_t)) {
-      std::uint64_t word = 0;
-      std::copy_n(buffer_.data() + n - sizeof(word), sizeof(word),
-                  reinterpret_cast<std::byte*>(&word));
-      if (word != 0) break;
-      n -= sizeof(word);
-    }
     while (n > 0 && buffer_[n - 1] == std::byte{0}) --n;
     if (n > 0) end_of_nonzero_ = offset_ + n;
   }
@@ -115,9 +136,15 @@ class Input {
   std::vector<std::byte> buffer_;
   std::uint64_t offset_ = 0;
   std::size_t length_ = 0;
+  std::uint64_t past_ = 0;
   std::uint64_t end_of_nonzero_ = 0;
   bool ended_ = false;
 };
+
+la_int64_t skip_input(archive*, void* client, la_int64_t wanted) noexcept {
+  auto& input = *static_cast<Input*>(client);
+  return static_cast<la_int64_t>(input.skipped(static_cast<std::uint64_t>(wanted)));
+}
 
 la_ssize_t read_input(archive* handle, void* client, const void** buffer) noexcept {
   auto& input = *static_cast<Input*>(client);
@@ -188,7 +215,6 @@ struct BundleReader::State {
   void open();
   [[noreturn]] void fail_archive() const;
   Kind next();
-  bool next_data();
   Kind next_member();
   void check_entry();
   Kind begin_data(const MemberName& member);
@@ -198,6 +224,29 @@ struct BundleReader::State {
   void finish_sealed();
   void finish_unsealed();
   void check_end();
+  std::size_t took(std::size_t n);
+  std::uint64_t left() const { return in_data ? entry_bytes - entry_read_bytes : 0; }
+
+  /// The current part's bytes.
+  class Part final : public Source {
+   public:
+    explicit Part(State& state) : state_(state) {}
+    std::size_t read(MutableBytes into) override {
+      if (state_.left() == 0) return 0;
+      return state_.took(state_.input.read_past(into.first(most(into.size()))));
+    }
+    std::size_t read_into_file(int file, std::uint64_t offset, std::size_t wanted,
+                               const std::string& about) override {
+      if (state_.left() == 0) return 0;
+      return state_.took(state_.input.read_past_into_file(file, offset, most(wanted), about));
+    }
+
+   private:
+    std::size_t most(std::size_t wanted) const {
+      return static_cast<std::size_t>(std::min<std::uint64_t>(wanted, state_.left()));
+    }
+    State& state_;
+  };
 
   SealNeed need;
   std::string subject;
@@ -216,7 +265,7 @@ struct BundleReader::State {
 
   std::string name;
   std::string text;
-  Bytes data;
+  Part part{*this};
   Seal seal;
   std::uint64_t npz_bytes = 0;
   std::uint64_t next_part = 0;
@@ -232,9 +281,10 @@ void BundleReader::State::open() {
   // No filters: a compressed stream is refused, and nothing can unpack to a bomb.
   archive_read_support_format_tar(handle.get());
   const Utf8Scope utf8(locale);
-  if (archive_read_open(handle.get(), &input, nullptr, read_input, nullptr) != ARCHIVE_OK) {
-    fail_archive();
-  }
+  archive_read_set_read_callback(handle.get(), read_input);
+  archive_read_set_skip_callback(handle.get(), skip_input);
+  archive_read_set_callback_data(handle.get(), &input);
+  if (archive_read_open1(handle.get()) != ARCHIVE_OK) fail_archive();
 }
 
 void BundleReader::State::fail_archive() const {
@@ -252,31 +302,16 @@ BundleReader::Kind BundleReader::State::next() {
   if (done) throw std::logic_error("BundleReader: next() after the seal");
   if (!handle) open();
   const Utf8Scope utf8(locale);
-  if (in_data && next_data()) return Kind::data;
+  if (left() != 0) throw std::logic_error("BundleReader: next() before the end of a part");
+  in_data = false;
   return next_member();
 }
 
-bool BundleReader::State::next_data() {
-  for (;;) {
-    const void* block = nullptr;
-    std::size_t size = 0;
-    la_int64_t offset = 0;
-    const int status = archive_read_data_block(handle.get(), &block, &size, &offset);
-    if (status == ARCHIVE_EOF) break;
-    if (status != ARCHIVE_OK) fail_archive();
-    if (static_cast<std::uint64_t>(offset) != entry_read_bytes ||
-        size > entry_bytes - entry_read_bytes) {
-      throw defect("member '" + printable(entry_name) + "' has holes");
-    }
-    if (size == 0) continue;
-    entry_read_bytes += size;
-    npz_bytes += size;
-    data = Bytes(static_cast<const std::byte*>(block), size);
-    return true;
-  }
-  if (entry_read_bytes != entry_bytes) throw cut();
-  in_data = false;
-  return false;
+std::size_t BundleReader::State::took(std::size_t n) {
+  if (n == 0) throw cut();
+  entry_read_bytes += n;
+  npz_bytes += n;
+  return n;
 }
 
 BundleReader::Kind BundleReader::State::next_member() {
@@ -382,9 +417,14 @@ BundleReader::Kind BundleReader::State::begin_data(const MemberName& member) {
     }
     ++next_part;
   }
+  if (entry_bytes == 0) return next_member();
+  // libarchive was given no byte more than the header; where it holds some all the same,
+  // or skipped some, this is a form of tar that no bundle has.
+  if (entry_end - entry_bytes != input.total_bytes()) {
+    throw defect("member '" + printable(entry_name) + "' is not plain data behind its header");
+  }
   in_data = true;
-  data = {};
-  return next_data() ? Kind::data : next_member();
+  return Kind::data;
 }
 
 void BundleReader::State::read_text(std::size_t max_bytes) {
@@ -392,6 +432,7 @@ void BundleReader::State::read_text(std::size_t max_bytes) {
     throw defect("member '" + printable(entry_name) + "': expected at most " +
                  std::to_string(max_bytes) + " bytes, found " + std::to_string(entry_bytes));
   }
+  input.read_up_to = rounded_to_block(entry_end);
   text.assign(entry_bytes, '\0');
   std::size_t filled = 0;
   while (filled < text.size()) {
@@ -453,8 +494,11 @@ BundleReader::Kind BundleReader::next() {
 const std::string& BundleReader::text() const {
   return state_->text;
 }
-Bytes BundleReader::data() const {
-  return state_->data;
+Source& BundleReader::part() {
+  return state_->part;
+}
+std::uint64_t BundleReader::part_bytes_left() const {
+  return state_->left();
 }
 const Seal& BundleReader::seal() const {
   return state_->seal;

@@ -22,7 +22,8 @@ class BundleReader {
   BundleReader& operator=(const BundleReader&) = delete;
 
   enum class Kind { manifest, signature, data, restart, seal };
-  /// The next thing in the stream; after `seal`, never again.
+  /// The next thing in the stream; after `seal`, never again, and after `data` not before
+  /// part() is read to its end.
   ///
   /// Throws Error(incomplete): `no-bundle` (not one byte came), `stream-cut` (the
   /// stream ends inside a member), `no-seal` (it ends between two), and
@@ -32,13 +33,16 @@ class BundleReader {
 
   /// After manifest or signature: its bytes (at most 8 MiB and 64 KiB).
   const std::string& text() const;
-  /// After data: the next bytes of the npz; valid until next() is called again.
-  Bytes data() const;
+  /// After data: the next bytes of the npz, a part of it or (unsealed) the whole; they go
+  /// from the stream to where they are wanted and nowhere else.
+  Source& part();
+  /// Of the part, how many are still to come.
+  std::uint64_t part_bytes_left() const;
   /// After seal.
   const Seal& seal() const;
   /// `<name>.npz`, known after the first manifest or data.
   const std::string& name() const;
-  /// Bytes of the npz so far, since the start or the last restart.
+  /// Bytes of the npz read so far, since the start or the last restart.
   std::uint64_t npz_bytes() const;
 
  private:

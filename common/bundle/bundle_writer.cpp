@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "io/fd.hpp"
+#include "io/pipe.hpp"
 
 namespace mad {
 namespace {
@@ -79,14 +80,19 @@ struct BundleWriter::State {
 
   void put(Bytes bytes) const { write_full(fd, bytes, subject); }
 
-  void put_padded(Bytes bytes) const {
-    if (!bytes.empty()) put(bytes);
+  void put_zeros(std::uint64_t count) const {
     static constexpr Block k_zeros{};
-    const std::size_t rest = bytes.size() % k_block;
-    if (rest != 0) put(Bytes(k_zeros).first(k_block - rest));
+    for (; count > 0; count -= std::min<std::uint64_t>(count, k_block)) {
+      put(Bytes(k_zeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(count, k_block))));
+    }
   }
 
-  void member(const std::string& member_name, Bytes bytes) const {
+  void put_padded(Bytes bytes) const {
+    if (!bytes.empty()) put(bytes);
+    put_zeros((k_block - bytes.size() % k_block) % k_block);
+  }
+
+  void header(const std::string& member_name, std::uint64_t size_bytes) const {
     if (needs_path_record(member_name)) {
       const std::string record = format_path_record(member_name);
       put(format_header("PaxHeader", record.size(), k_pax_records));
@@ -95,15 +101,21 @@ struct BundleWriter::State {
     std::string short_name = member_name.substr(0, k_name_bytes);
     std::replace_if(
         short_name.begin(), short_name.end(), [](char c) { return c < 0; }, '_');
-    put(format_header(short_name, bytes.size(), k_regular));
+    put(format_header(short_name, size_bytes, k_regular));
+  }
+
+  void member(const std::string& member_name, Bytes bytes) const {
+    header(member_name, bytes.size());
     put_padded(bytes);
   }
 
-  void part(Bytes bytes) {
+  std::string next_part_name() {
     std::string number = std::to_string(next_part++);
     number.insert(0, k_part_digits - std::min(k_part_digits, number.size()), '0');
-    member(name + std::string(k_parts_infix) + number, bytes);
+    return name + std::string(k_parts_infix) + number;
   }
+
+  void part(Bytes bytes) { member(next_part_name(), bytes); }
 
   void flush() {
     if (!gathered.empty()) part(gathered);
@@ -143,6 +155,23 @@ void BundleWriter::write(Bytes bytes) {
     bytes = bytes.subspan(n);
     if (gathered.size() == k_gather_bytes) state_->flush();
   }
+}
+
+std::uint64_t BundleWriter::write_file(int file, std::uint64_t offset, std::uint64_t length,
+                                       const std::string& subject) {
+  State& s = *state_;
+  s.flush();
+  std::uint64_t done = 0;
+  while (done < length) {
+    const std::uint64_t piece = std::min<std::uint64_t>(length - done, k_piece_bytes);
+    s.header(s.next_part_name(), piece);
+    const std::uint64_t had = write_from_file(s.fd, file, offset + done, piece, subject);
+    done += had;
+    const std::uint64_t padded = (piece + k_block - 1) / k_block * k_block;
+    s.put_zeros(padded - had);
+    if (had < piece) break;
+  }
+  return done;
 }
 
 void BundleWriter::restart() {

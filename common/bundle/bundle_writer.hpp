@@ -25,6 +25,12 @@ class BundleWriter final : public Sink {
   void manifest(std::string_view bytes);
   void signature(std::string_view bytes);
   void write(Bytes bytes) override;
+  /// The same for `length` bytes of a file from `offset`, which are not copied where the
+  /// output is a pipe (write_from_file): only for a file that nobody else changes, or for
+  /// a reader that verifies.  Returns how many the file had; where they are fewer, the
+  /// part was filled with zeros, and the bundle is good for restart() only.
+  std::uint64_t write_file(int file, std::uint64_t offset, std::uint64_t length,
+                           const std::string& subject);
   void finish() override {}  // seal() ends a bundle
   /// Everything before is void; begin again with the manifest.
   void restart();

@@ -21,6 +21,9 @@ class Delivery {
   /// The manifest's exact bytes; nothing where there is none, and none is demanded.
   virtual void begin(const std::optional<std::string>& manifest) = 0;
   virtual void write(Bytes bytes) = 0;
+  /// The same for `length` bytes of a file from `offset`; returns how many it had.
+  virtual std::uint64_t write_file(int file, std::uint64_t offset, std::uint64_t length,
+                                   const std::string& subject);
   virtual void restart() = 0;
   virtual void finish() = 0;
   /// There is nothing to fetch: `reason` is `no-url` or `not-there-yet`.

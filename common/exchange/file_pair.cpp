@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <tuple>
-#include <vector>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -17,9 +16,8 @@
 namespace mad {
 namespace {
 
-/// Hot in the second-level cache between the copy out of the page cache and the copy
-/// into the pipe.
-constexpr std::size_t k_read_bytes = std::size_t{512} << 10U;
+/// One step of the progress shown.
+constexpr std::uint64_t k_step_bytes = std::uint64_t{4} << 20U;
 
 bool same_content(const struct ::stat& a, const struct ::stat& b) {
   const auto key = [](const struct ::stat& s) {
@@ -81,13 +79,10 @@ class FilePair {
  private:
   std::uint64_t copy(int file, std::uint64_t size_bytes) {
     Progress progress(snapshot_name(npz_path_), size_bytes);
-    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(size_bytes, k_read_bytes)));
     std::uint64_t done = 0;
     while (done < size_bytes) {
-      const auto wanted =
-          static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), size_bytes - done));
-      const std::size_t n = pread_full(file, MutableBytes(buffer_).first(wanted), done, npz_path_);
-      delivery_.write(Bytes(buffer_).first(n));
+      const std::uint64_t wanted = std::min(k_step_bytes, size_bytes - done);
+      const std::uint64_t n = delivery_.write_file(file, done, wanted, npz_path_);
       progress.add(n);
       done += n;
       if (n < wanted) break;
@@ -116,7 +111,6 @@ class FilePair {
   const std::string& npz_path_;
   const FetchRequest& request_;
   Delivery& delivery_;
-  std::vector<std::byte> buffer_;
 };
 
 bool nothing_there(const std::string& npz_path, const FetchRequest& request) {

@@ -11,10 +11,8 @@
 #include "base/interrupt.hpp"
 
 namespace mad {
-namespace {
 
-/// Returns when `fd` is ready for `events` or has failed; a signal throws.
-void wait_for(int fd, short events) {
+void wait_ready(int fd, short events) {
   std::array<pollfd, 2> both = {{{fd, events, 0}, {interrupt_fd(), POLLIN, 0}}};
   for (;;) {
     check_interrupted();
@@ -24,8 +22,6 @@ void wait_for(int fd, short events) {
     if (ready > 0 && both[0].revents != 0) return;
   }
 }
-
-}  // namespace
 
 Fd& Fd::operator=(Fd&& other) noexcept {
   if (this != &other) {
@@ -46,7 +42,7 @@ void Fd::close(const std::string& subject) {
 
 std::size_t read_some(int fd, MutableBytes into, const std::string& subject) {
   for (;;) {
-    wait_for(fd, POLLIN);
+    wait_ready(fd, POLLIN);
     const ssize_t n = read(fd, into.data(), into.size());
     if (n >= 0) return static_cast<std::size_t>(n);
     if (errno != EINTR && errno != EAGAIN) throw system_error("read", subject, errno);
@@ -82,7 +78,7 @@ std::size_t pread_full(int fd, MutableBytes into, std::uint64_t offset,
 
 void write_full(int fd, Bytes bytes, const std::string& subject) {
   while (!bytes.empty()) {
-    wait_for(fd, POLLOUT);
+    wait_ready(fd, POLLOUT);
     const ssize_t n = write(fd, bytes.data(), bytes.size());
     if (n >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(n));

@@ -38,6 +38,9 @@ class Fd {
   int fd_ = -1;
 };
 
+/// Returns when `fd` is ready for `events` (poll(2)) or has failed; a signal throws.
+void wait_ready(int fd, short events);
+
 /// At least one byte, or 0 at end of file.  Waits on pipes, terminals and sockets
 /// so that a signal ends the wait.  Throws system_error, Interrupted.
 std::size_t read_some(int fd, MutableBytes into, const std::string& subject);

@@ -28,4 +28,9 @@ Fd open_unnamed_file(const std::string& directory) {
   return fd;
 }
 
+void release_pages(int temporary, std::uint64_t offset, std::uint64_t length) {
+  (void)fallocate(temporary, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(length));
+}
+
 }  // namespace mad

@@ -62,9 +62,11 @@ class Resume {
     }
   }
 
-  BundleReader::Kind next() {
+  /// A stream that ends too early is put down to the stage before.
+  template <class Step>
+  static auto read_stream(const Step& step) {
     try {
-      return reader_.next();
+      return step();
     } catch (const Error& error) {
       if (error.code != ExitCode::incomplete) throw;
       throw StageError{"mad-verify", error};
@@ -73,7 +75,7 @@ class Resume {
 
   const Seal& stage() {
     for (;;) {
-      switch (next()) {
+      switch (read_stream([&] { return reader_.next(); })) {
         case BundleReader::Kind::manifest:
           manifest_ = reader_.text();
           break;
@@ -81,8 +83,10 @@ class Resume {
           break;
         case BundleReader::Kind::data:
           if (!staging_) begin();
-          if (reader_.npz_bytes() > options_.max_bytes) throw too_large();
-          staging_->write(reader_.data());
+          if (reader_.npz_bytes() + reader_.part_bytes_left() > options_.max_bytes) {
+            throw too_large();
+          }
+          read_stream([&] { staging_->append(reader_.part()); });
           break;
         case BundleReader::Kind::restart:
           manifest_.reset();
@@ -128,7 +132,11 @@ class Resume {
     } else if (swap_) {
       swap_->require_present_topology(topology_of(members_), name);
     }
-    if (swap_) swap_->unpack(npz, members_, name);
+    if (swap_) {
+      swap_->unpack(
+          npz, members_,
+          options_.snapshot ? AfterUnpacking::archive_kept : AfterUnpacking::archive_spent, name);
+    }
   }
 
   Outcome deliver(const Seal& seal) {

@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* k_made_for = "mad-resume";
 constexpr const char* k_new = "new";
+constexpr std::size_t k_append_bytes = std::size_t{1} << 20U;
 
 std::string fresh_place() {
   const char* chosen = std::getenv("TMPDIR");
@@ -28,7 +29,10 @@ class PublishedStaging : public NpzStaging {
  public:
   PublishedStaging(const std::string& path, const PublishOptions& options)
       : path_(absolute_path(path)), publisher_(path, options) {}
-  void write(Bytes bytes) override { publisher_.write(bytes); }
+  void append(Source& part) override {
+    while (publisher_.append(part, k_append_bytes) != 0) {
+    }
+  }
   void restart() override { publisher_.restart(); }
   int fd() const override { return publisher_.npz_fd(); }
   std::string publish(const std::optional<std::string>& manifest) override {
@@ -57,7 +61,7 @@ class FreshStaging final : public NpzStaging {
     staging_ = std::make_unique<PublishedStaging>(
         place_ + '/' + scratch_->name() + '/' + k_new + '/' + name_, options);
   }
-  void write(Bytes bytes) override { staging_->write(bytes); }
+  void append(Source& part) override { staging_->append(part); }
   void restart() override { staging_->restart(); }
   int fd() const override { return staging_->fd(); }
   std::string publish(const std::optional<std::string>& manifest) override {
@@ -88,11 +92,15 @@ class UnnamedStaging final : public NpzStaging {
  public:
   explicit UnnamedStaging(const std::string& directory)
       : subject_("a temporary in " + directory), file_(open_unnamed_file(directory)) {}
-  void write(Bytes bytes) override { write_full(file_.get(), bytes, subject_); }
-  void restart() override {
-    if (ftruncate(file_.get(), 0) != 0 || lseek(file_.get(), 0, SEEK_SET) != 0) {
-      throw output_error("truncate", subject_, errno);
+  void append(Source& part) override {
+    while (const std::size_t n =
+               part.read_into_file(file_.get(), written_bytes_, k_append_bytes, subject_)) {
+      written_bytes_ += n;
     }
+  }
+  void restart() override {
+    if (ftruncate(file_.get(), 0) != 0) throw output_error("truncate", subject_, errno);
+    written_bytes_ = 0;
   }
   int fd() const override { return file_.get(); }
   std::string publish(const std::optional<std::string>& /*manifest*/) override { return {}; }
@@ -100,6 +108,7 @@ class UnnamedStaging final : public NpzStaging {
  private:
   std::string subject_;
   Fd file_;
+  std::uint64_t written_bytes_ = 0;
 };
 
 }  // namespace

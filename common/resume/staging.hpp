@@ -15,7 +15,8 @@ namespace mad {
 class NpzStaging {
  public:
   virtual ~NpzStaging() = default;
-  virtual void write(Bytes bytes) = 0;
+  /// All that `part` still has.
+  virtual void append(Source& part) = 0;
   /// The stream began again.
   virtual void restart() = 0;
   /// Open for reading, for checks and for unpacking.

@@ -15,7 +15,6 @@
 #include "resume/journal.hpp"
 #include "resume/paths.hpp"
 #include "resume/scratch.hpp"
-#include "resume/unpack.hpp"
 
 namespace mad {
 namespace {
@@ -240,10 +239,10 @@ void StateSwap::require_present_topology(const Topology& incoming, const std::st
   if (directory) state_->check_topology(directory.get());
 }
 
-void StateSwap::unpack(int archive, const std::vector<NpzMember>& members,
+void StateSwap::unpack(int archive, const std::vector<NpzMember>& members, AfterUnpacking after,
                        const std::string& subject) {
   require_distinct_paths(members, subject);
-  unpack_members(state_->tree.get(), archive, members, state_->inheritance,
+  unpack_members(state_->tree.get(), archive, members, state_->inheritance, after,
                  state_->options.durability, subject);
   state_->coming.clear();
   for (const NpzMember& member : members) state_->coming.push_back(member.key + ".npy");

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "io/spool.hpp"
 #include "npz/npz_reader.hpp"
 #include "resume/journal.hpp"
 #include "resume/paths.hpp"
@@ -17,7 +18,10 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_buffer_bytes = std::size_t{1} << 20U;
+/// Hot in the second-level cache between reading, checking and writing.
+constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
+/// What of a spent archive is given back at a time.
+constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
 
 std::string file_of(const NpzMember& member) {
   return member.key + ".npy";
@@ -40,10 +44,21 @@ struct ::stat with_mode(const struct ::stat& owner, mode_t mode) {
 }
 
 void copy_member(int archive, const NpzMember& member, int file, std::vector<std::byte>& buffer,
-                 const std::string& subject, const std::string& about) {
+                 AfterUnpacking after, const std::string& subject, const std::string& about) {
   const auto source = open_member(archive, member, subject);
-  while (const std::size_t n = source->read(buffer))
+  std::uint64_t done = 0;
+  std::uint64_t released = 0;
+  while (const std::size_t n = source->read(buffer)) {
     write_full(file, Bytes(buffer).first(n), about);
+    done += n;
+    if (after == AfterUnpacking::archive_kept || member.method != NpzMethod::stored) continue;
+    if (done - released < k_released_bytes) continue;
+    release_pages(archive, member.data_offset + released, done - released);
+    released = done;
+  }
+  if (after == AfterUnpacking::archive_spent) {
+    release_pages(archive, member.data_offset + released, member.compressed_bytes - released);
+  }
 }
 
 Fd open_at(int directory, const std::string& path, int flags) {
@@ -142,7 +157,7 @@ void inherit(int fd, const struct ::stat& from, const std::string& subject) {
 }
 
 void unpack_members(int tree, int archive, const std::vector<NpzMember>& members,
-                    const Inheritance& inheritance, Durability durability,
+                    const Inheritance& inheritance, AfterUnpacking after, Durability durability,
                     const std::string& subject) {
   const mode_t mask = current_umask();
   const struct ::stat new_file = with_mode(inheritance.top, 0666U & ~mask);
@@ -166,7 +181,7 @@ void unpack_members(int tree, int archive, const std::vector<NpzMember>& members
                   "another array has this file name already");
     }
     if (!file) throw output_error("create", about, errno);
-    copy_member(archive, member, file.get(), buffer, subject, about);
+    copy_member(archive, member, file.get(), buffer, after, subject, about);
     const auto old = before.arrays.find(path);
     inherit(file.get(), old == before.arrays.end() ? new_file : old->second, about);
     file.close(about);

@@ -21,10 +21,14 @@ struct Inheritance {
   struct ::stat top {};
 };
 
+/// Whether an archive is still needed once it is unpacked.  Of one that is not, what has
+/// been unpacked is given back at once, so that a state does not take twice its room.
+enum class AfterUnpacking { archive_kept, archive_spent };
+
 /// Writes each member as `KEY.npy` under `tree`, an empty directory of ours, checking
 /// CRCs and lengths on the way, then syncs files and directories, `tree` included.
 void unpack_members(int tree, int archive, const std::vector<NpzMember>& members,
-                    const Inheritance& inheritance, Durability durability,
+                    const Inheritance& inheritance, AfterUnpacking after, Durability durability,
                     const std::string& subject);
 
 /// Links what is no array from one directory into another on the same file system, under

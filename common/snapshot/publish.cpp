@@ -176,6 +176,7 @@ struct SnapshotPublisher::State {
 
   mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
   void clean_up_early();
+  void wrote(std::uint64_t bytes);
   void recover_sequence();
   void replace(const std::string& manifest, mode_t mode);
   void replace_bare();
@@ -257,15 +258,25 @@ void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
   }
 }
 
+void SnapshotPublisher::State::wrote(std::uint64_t bytes) {
+  written_bytes += bytes;
+  const std::uint64_t unflushed = written_bytes - flushed_bytes;
+  if (unflushed < k_writeback_bytes || options.durability == Durability::none) return;
+  // Advice only: fsync is what reports failures.
+  sync_file_range(temporary.fd.get(), static_cast<off_t>(flushed_bytes),
+                  static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);
+  flushed_bytes = written_bytes;
+}
+
 void SnapshotPublisher::write(Bytes bytes) {
   pwrite_full(npz_fd(), bytes, state_->written_bytes, state_->path);
-  state_->written_bytes += bytes.size();
-  const std::uint64_t unflushed = state_->written_bytes - state_->flushed_bytes;
-  if (unflushed < k_writeback_bytes || state_->options.durability == Durability::none) return;
-  // Advice only: fsync is what reports failures.
-  sync_file_range(npz_fd(), static_cast<off_t>(state_->flushed_bytes),
-                  static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);
-  state_->flushed_bytes = state_->written_bytes;
+  state_->wrote(bytes.size());
+}
+
+std::size_t SnapshotPublisher::append(Source& source, std::size_t most) {
+  const std::size_t n = source.read_into_file(npz_fd(), state_->written_bytes, most, state_->path);
+  state_->wrote(n);
+  return n;
 }
 
 void SnapshotPublisher::restart() {

@@ -9,6 +9,7 @@
 
 #include "io/file.hpp"
 #include "io/sink.hpp"
+#include "io/source.hpp"
 
 namespace mad {
 
@@ -59,6 +60,8 @@ class SnapshotPublisher final : public Sink {
   void reserve(std::uint64_t size_bytes);
   /// The next bytes of the npz.
   void write(Bytes bytes) override;
+  /// At least one byte and at most `most` of `source`, or 0 at its end.
+  std::size_t append(Source& source, std::size_t most);
   /// Forget what was written so far: the stream began again.
   void restart();
   /// The temporary npz, open for reading and writing, for checks before publishing.

@@ -27,9 +27,13 @@ constexpr std::string_view k_tool = "mad-verify";
 /// Who is named when nothing, or only a part, came from the stage before.
 constexpr std::string_view k_stage_before = "mad-fetch";
 
-/// What a job hashes, checks and writes at a time, so that the next step finds it in
-/// cache.
+/// What is read and hashed at a time, so that the hash finds it in cache.
+constexpr std::size_t k_hashed_bytes = std::size_t{256} << 10U;
+/// What a job checks and writes at a time, likewise.
 constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
+
+/// What of the spool is given back at a time.
+constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
 
 enum class Flow {
   undecided,  ///< neither manifest nor data came yet
@@ -54,7 +58,7 @@ class StreamVerifier {
 
   void take_manifest(const std::string& bytes);
   void take_signature(const std::string& bytes);
-  void take_data(Bytes bytes);
+  void take_part(Source& part);
   void begin_again();
   ExitCode take_seal(const Seal& seal);
 
@@ -157,7 +161,7 @@ ExitCode StreamVerifier::filter() {
         take_signature(reader_.text());
         break;
       case Kind::data:
-        take_data(reader_.data());
+        take_part(reader_.part());
         break;
       case Kind::restart:
         begin_again();
@@ -252,14 +256,15 @@ void StreamVerifier::check_length_so_far() const {
   }
 }
 
-void StreamVerifier::take_data(Bytes bytes) {
+void StreamVerifier::take_part(Source& part) {
   if (now_.flow == Flow::undecided) begin_data();
-  now_.size_bytes += bytes.size();
-  check_length_so_far();
-  while (!bytes.empty()) {
-    const MutableBytes room = relay_->buffer().subspan(now_.filled);
-    const std::size_t n = std::min(room.size(), bytes.size());
-    std::memcpy(room.data(), bytes.data(), n);
+  for (;;) {
+    const MutableBytes free = relay_->buffer().subspan(now_.filled);
+    const MutableBytes room = free.first(std::min(free.size(), k_hashed_bytes));
+    const std::size_t n = part.read(room);
+    if (n == 0) return;
+    now_.size_bytes += n;
+    check_length_so_far();
     // Just copied, so it is hot in cache.
     if (now_.chunk_hash) {
       now_.chunk_hash->update(room.first(n));
@@ -267,7 +272,6 @@ void StreamVerifier::take_data(Bytes bytes) {
       now_.hash.update(room.first(n));
     }
     now_.filled += n;
-    bytes = bytes.subspan(n);
     if (now_.filled == relay_->buffer_bytes()) post_filled();
   }
 }
@@ -384,11 +388,16 @@ void StreamVerifier::release_spool() {
   if (now_.signature) writer().signature(*now_.signature);
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_slice_bytes);
   const MutableBytes whole(buffer.get(), k_slice_bytes);
+  std::uint64_t released = 0;
   for (std::uint64_t offset = 0; offset < now_.size_bytes;) {
+    // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.
     const std::size_t n = pread_full(now_.spool.get(), whole, offset, "the spool");
     if (n == 0) throw output_error("read back", "the spool", EIO);
     writer().write(whole.first(n));
     offset += n;
+    if (offset - released < k_released_bytes) continue;
+    release_pages(now_.spool.get(), released, offset - released);
+    released = offset;
   }
 }
 

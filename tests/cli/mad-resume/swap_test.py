@@ -238,6 +238,18 @@ class Swap(resumes.Case):
             out, err = process.communicate(timeout=60)
             self.assertEqual((process.returncode, out), (0, b"resumed\n"), err)
 
+    def test_a_state_needs_no_more_than_its_own_room(self):
+        """Not twice as much: what is unpacked of the npz is given back at once."""
+        large = {f"heat/field{i}": np.full(6 << 20, i, dtype="u1") for i in range(4)}
+        npz = npz_bytes(large)
+        self.assertGreater(len(npz), 24 << 20)
+        (self.tmp / "small").mkdir()
+        script = "mount -t tmpfs -o size=36m none small; mad-resume --state-dir small/state; " \
+                 "cp -r small/state out"
+        done = self.in_namespace(script, bundle(npz))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(madtest.tree(self.tmp / "out"), resumes.files_of(large))
+
     def test_many_arrays_and_deep_fields_are_unpacked(self):
         many = {f"node{i % 7}/a/b{i % 11}/field{i}": np.full(3, i) for i in range(500)}
         done = self.resume(bundle(npz_bytes(many)), "--state-dir", self.tmp / "many",

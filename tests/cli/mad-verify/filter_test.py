@@ -517,6 +517,19 @@ class Surroundings(Filter):
         self.assertEqual(done.returncode, 9, done.stderr)
         self.assertEqual(Opened(done.stdout).seal["code"], 9)
 
+    def test_the_spool_gives_back_what_was_passed_on(self):
+        """Spool and snapshot on one small file system: together they fit in it."""
+        npz = npz_bytes({f"heat/field{i}": np.full(6 << 20, i, "u1") for i in range(4)})
+        (self.tmp / "small").mkdir()
+        script = "mount -t tmpfs -o size=36m none small; " \
+                 "mad-verify --spool-dir small | mad-resume --snapshot small/in.npz; " \
+                 "cp small/in.npz out.npz"
+        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+        done = madtest.run(*unshare, "sh", "-ec", script, cwd=self.tmp,
+                           stdin=bundle(npz, manifest_of(npz, chunks=False)))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.tmp / "out.npz").read_bytes(), npz)
+
     def test_bad_options_open_nothing(self):
         for options in (["--sha256", "abc"], ["--max-size", "much"], ["--json"], ["--what"]):
             done = self.verify(b"", *options)
