@@ -168,7 +168,10 @@ std::vector<std::uint64_t> read_subshape(const PythonLiteral& literal, const std
       shape.push_back(item.number);
     }
   }
-  if (!good) invalid(subject, "npy descr: expected a subarray's shape as a tuple of integers");
+  if (!good) {
+    invalid(subject, "npy descr: expected a subarray's shape as a tuple of integers, found " +
+                         describe_python_literal(literal));
+  }
   return shape;
 }
 
@@ -195,7 +198,9 @@ class StructReader {
  private:
   void add_field(const PythonLiteral& field, NpyDtype& all) {
     if (field.kind != Kind::tuple || field.items.size() < 2 || field.items.size() > 3) {
-      invalid(subject_, "npy descr: expected fields as (name, type) or (name, type, shape)");
+      invalid(subject_,
+              "npy descr: expected fields as (name, type) or (name, type, shape), found " +
+                  describe_python_literal(field));
     }
     const NpyDtype type = read_npy_dtype(field.items[1], subject_);
     const PythonLiteral& name = field.items[0];
@@ -213,7 +218,9 @@ class StructReader {
       all.text += '(' + format_python_string(name.items[0].text) + ", " +
                   format_python_string(name.items[1].text) + ')';
     } else {
-      invalid(subject_, "npy descr: expected a field's name, or its title and name, as strings");
+      invalid(subject_,
+              "npy descr: expected a field's name, or its title and name, as strings, found " +
+                  describe_python_literal(name));
     }
     all.text += ", " + type.text;
     std::uint64_t bytes = type.item_bytes;
@@ -248,7 +255,8 @@ NpyDtype read_npy_dtype(const PythonLiteral& descr, const std::string& subject) 
     dtype.text = '(' + dtype.text + ", " + format_shape(shape) + ')';
     return dtype;
   }
-  invalid(subject, "npy descr: expected a type string, a list of fields or (type, shape)");
+  invalid(subject, "npy descr: expected a type string, a list of fields or (type, shape), found " +
+                       describe_python_literal(descr));
 }
 
 }  // namespace mad

@@ -66,13 +66,17 @@ std::u32string decode_utf8(std::string_view text, const std::string& subject) {
 
 std::vector<std::uint64_t> read_shape(const PythonLiteral& literal, const std::string& subject) {
   std::vector<std::uint64_t> shape;
-  if (literal.kind != Kind::tuple) invalid(subject, "npy shape: expected a tuple of integers");
+  const auto no_shape = [&] {
+    invalid(subject,
+            "npy shape: expected a tuple of integers, found " + describe_python_literal(literal));
+  };
+  if (literal.kind != Kind::tuple) no_shape();
   if (literal.items.size() > k_max_dimensions) {
     invalid(subject, "npy shape: expected at most " + std::to_string(k_max_dimensions) +
                          " dimensions, found " + std::to_string(literal.items.size()));
   }
   for (const PythonLiteral& item : literal.items) {
-    if (item.kind != Kind::integer) invalid(subject, "npy shape: expected a tuple of integers");
+    if (item.kind != Kind::integer) no_shape();
     shape.push_back(item.number);
   }
   return shape;
@@ -108,11 +112,16 @@ std::size_t npy_header_bytes_needed(Bytes preamble) {
 NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
   const auto preamble = read_preamble(bytes);
   if (!preamble) {
-    if (bytes.size() < 10 || as_text(bytes.first(6)) != k_magic) {
+    const std::size_t magic_bytes = std::min<std::size_t>(bytes.size(), k_magic.size());
+    if (as_text(bytes.first(magic_bytes)) != k_magic) {
       invalid(subject, "expected the magic bytes of a .npy file, found " +
                            (bytes.empty() ? "nothing"
-                                          : format_python_string(decode_latin1(as_text(bytes.first(
-                                                std::min<std::size_t>(bytes.size(), 6)))))));
+                                          : format_python_string(
+                                                decode_latin1(as_text(bytes.first(magic_bytes))))));
+    }
+    if (bytes.size() < k_npy_preamble_bytes) {
+      invalid(subject, "expected a .npy version and length, found only " +
+                           std::to_string(bytes.size()) + " bytes");
     }
     const auto version = std::to_string(std::to_integer<int>(bytes[6])) + '.' +
                          std::to_string(std::to_integer<int>(bytes[7]));
@@ -137,7 +146,9 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
 
   const PythonLiteral dict = parse_python_literal(
       text, preamble->major == 3 ? LongSuffix::refused : LongSuffix::accepted, subject);
-  if (dict.kind != Kind::dict) invalid(subject, "npy header: expected a dictionary");
+  if (dict.kind != Kind::dict) {
+    invalid(subject, "npy header: expected a dictionary, found " + describe_python_literal(dict));
+  }
   const PythonLiteral* descr = nullptr;
   const PythonLiteral* order = nullptr;
   const PythonLiteral* shape = nullptr;
@@ -163,7 +174,8 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
                                              : "shape"));
   }
   if (order->kind != Kind::boolean) {
-    invalid(subject, "npy fortran_order: expected True or False");
+    invalid(subject,
+            "npy fortran_order: expected True or False, found " + describe_python_literal(*order));
   }
 
   NpyHeader header;

@@ -237,6 +237,23 @@ PythonLiteral parse_python_literal(const std::u32string& text, LongSuffix suffix
   return Parser(text, suffix, subject).parse();
 }
 
+std::string describe_python_literal(const PythonLiteral& literal) {
+  constexpr std::size_t k_described_bytes = 60;
+  using Kind = PythonLiteral::Kind;
+  if (literal.kind == Kind::string) return printable(format_python_string(literal.text));
+  if (literal.kind == Kind::integer) return std::to_string(literal.number);
+  if (literal.kind == Kind::boolean) return literal.number != 0 ? "True" : "False";
+  const bool is_dict = literal.kind == Kind::dict;
+  const bool is_tuple = literal.kind == Kind::tuple;
+  std::string text = is_dict ? "{" : is_tuple ? "(" : "[";
+  for (std::size_t i = 0; i < literal.items.size() && text.size() < k_described_bytes; ++i) {
+    if (i > 0) text += is_dict && i % 2 == 1 ? ": " : ", ";
+    text += describe_python_literal(literal.items[i]);
+  }
+  if (is_tuple && literal.items.size() == 1) text += ',';
+  return printable(text + (is_dict ? "}" : is_tuple ? ")" : "]"), k_described_bytes);
+}
+
 std::string format_python_string(const std::u32string& text) {
   const bool has_single = text.find(U'\'') != std::u32string::npos;
   const bool has_double = text.find(U'"') != std::u32string::npos;

@@ -25,6 +25,9 @@ enum class LongSuffix { refused, accepted };
 PythonLiteral parse_python_literal(const std::u32string& text, LongSuffix suffix,
                                    const std::string& subject);
 
+/// The literal on one line, printable and cut where it is long: for messages.
+std::string describe_python_literal(const PythonLiteral& literal);
+
 /// `text` as Python's repr() writes a string, in UTF-8.
 std::string format_python_string(const std::u32string& text);
 

@@ -54,8 +54,9 @@ class NpzStreamAuditor {
   /// Never throws for a defect of the archive; it is kept for finish().
   void feed(Bytes bytes);
   bool followable() const;
-  /// Exactly what audit_npz and check_npz_data would say of the same bytes.
-  /// Call only while followable().
+  /// Accepts what audit_npz and check_npz_data accept of the same bytes, and nothing
+  /// else; a refusal may name an offset where theirs names the member.  Call only while
+  /// followable().
   std::vector<NpzMember> finish();
 
  private:

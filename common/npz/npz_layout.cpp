@@ -81,12 +81,6 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   member.compressed_bytes = entry.compressed_bytes;
   member.size_bytes = entry.size_bytes;
   member.crc32 = entry.crc32;
-  if (member.method == NpzMethod::stored && member.compressed_bytes != member.size_bytes) {
-    refuse("archive-invalid", subject,
-           "directory: stored, so expected a compressed size of " +
-               std::to_string(member.size_bytes) + ", found " +
-               std::to_string(member.compressed_bytes));
-  }
   return member;
 }
 
@@ -156,6 +150,13 @@ std::vector<std::uint64_t> check_locals(const std::vector<CentralEntry>& entries
     }
     const zip::LocalHeader local = records.local(i, entry, subject);
     zip::check_local(local, entry, subject);
+    // Here, lest what comes after it is blamed for standing elsewhere.
+    if (entry.method == 0 && entry.compressed_bytes != entry.size_bytes) {
+      refuse("archive-invalid", subject,
+             "directory: stored, so expected a compressed size of " +
+                 std::to_string(entry.size_bytes) + ", found " +
+                 std::to_string(entry.compressed_bytes));
+    }
     const std::uint64_t next =
         i + 1 < entries.size() ? entries[i + 1].local_offset : end.directory_offset;
     const Extent extent = check_extent(entry, local, next, records, subject);

@@ -39,9 +39,11 @@ Error size_exceeded(const std::string& subject, std::uint64_t expected) {
           "the file is longer than the manifest says; fetch it again"};
 }
 
-Error size_beyond_limit(const std::string& subject, std::uint64_t limit) {
+Error size_beyond_limit(const std::string& subject, std::uint64_t limit,
+                        std::optional<std::uint64_t> found) {
   return {ExitCode::refused, "too-large", subject,
-          "expected at most " + bytes_text(limit) + " (--max-size), found more"};
+          "expected at most " + bytes_text(limit) + " (--max-size), found " +
+              (found ? std::to_string(*found) : "more")};
 }
 
 Error sha256_mismatch(const std::string& subject, const std::string& witness,

@@ -39,7 +39,9 @@ std::optional<std::string> read_given_manifest(const VerifyOptions& options);
 Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found);
 /// More bytes came than were promised; how many more is not known.
 Error size_exceeded(const std::string& subject, std::uint64_t expected);
-Error size_beyond_limit(const std::string& subject, std::uint64_t limit);
+/// `found` where the size is known; a stream is left before its end.
+Error size_beyond_limit(const std::string& subject, std::uint64_t limit,
+                        std::optional<std::uint64_t> found = {});
 /// `witness` is who promised: `manifest`, `--sha256`.
 Error sha256_mismatch(const std::string& subject, const std::string& witness,
                       const Digest& expected, const Digest& found);

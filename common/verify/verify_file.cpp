@@ -153,7 +153,7 @@ class FileVerifier {
       snapshot_.manifest_path = *options_.manifest_path;
     }
     if (options_.max_bytes && snapshot_.size_bytes > *options_.max_bytes) {
-      throw size_beyond_limit(subject_, *options_.max_bytes);
+      throw size_beyond_limit(subject_, *options_.max_bytes, snapshot_.size_bytes);
     }
     posix_fadvise(snapshot_.npz.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   }
@@ -200,10 +200,21 @@ class FileVerifier {
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
     try {
-      members_ = auditor.followable() ? auditor.finish() : spare.finish();
+      members_ = auditor.followable() ? finish_following(auditor) : spare.finish();
     } catch (const Error& error) {
       if (error.code != ExitCode::refused) throw;
       structure_error_ = error;
+    }
+  }
+
+  /// What passes by shows that an archive is wrong; only the whole of it shows which
+  /// member is, and how.
+  std::vector<NpzMember> finish_following(NpzStreamAuditor& auditor) const {
+    try {
+      return auditor.finish();
+    } catch (const Error& error) {
+      if (error.code == ExitCode::refused) check_archive();
+      throw;
     }
   }
 

@@ -3,7 +3,6 @@
 
 import hashlib
 import json
-import re
 
 import hostile
 import madtest
@@ -11,7 +10,6 @@ import numpy as np
 import refusal
 
 FRESH = {"ball/pos": np.zeros(2), "ball/vel": np.zeros(2, dtype="<i4")}
-PLACE = re.compile(r"at offset \d+|member \d+ of the archive|at the archive's end")
 # What reads no array's data cannot see that it is damaged.
 NEEDS_DATA = {c["name"] for c in hostile.data_lies()} | {"local-crc", "central-crc"}
 
@@ -29,18 +27,12 @@ class Archives(refusal.BootRefusals):
             with self.subTest(case["name"]):
                 check(case)
 
-    def assert_says_where(self, done, case):
-        """The member and both values, or, where a member cannot be told, its place."""
-        self.assert_refusal(done, case["code"], case["reason"])
-        if not PLACE.search(done.stderr):
-            self.assert_refusal(done, case["code"], case["reason"], *case["needles"])
-
     def test_mad_verify_refuses_each_and_says_why(self):
         def check(case):
             before = madtest.tree(self.tmp)
             done = refusal.measured("mad-verify", self.npz)
-            self.assertIn("hostile.npz", done.stderr)
-            self.assert_says_where(done, case)
+            self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
+                                *case["needles"])
             self.assertEqual(madtest.tree(self.tmp), before)
 
         self.each(check)
@@ -53,7 +45,7 @@ class Archives(refusal.BootRefusals):
         def check(case):
             for state, stdin in ((self.npz, None), ("-", self.npz)):
                 done = refusal.measured("mad-snapshot", "-o", out / "sim.npz", state, stdin=stdin)
-                self.assert_says_where(done, case)
+                self.assert_refusal(done, case["code"], case["reason"], *case["needles"])
                 self.assertEqual(madtest.tree(out), before)
 
         self.each(check)
@@ -95,12 +87,14 @@ class Archives(refusal.BootRefusals):
             before = madtest.tree(self.tmp)
             done = refusal.measured("mad-manifest", "topology", self.npz)
             if case["name"] not in NEEDS_DATA or done.returncode != 0:
-                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz")
+                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
+                                    *case["needles"])
             self.assertEqual(madtest.tree(self.tmp), before)
             (self.tmp / "hostile.npz.manifest.json").unlink()
             done = refusal.measured("mad-manifest", "write", self.npz)
             if case["name"] not in NEEDS_DATA or done.returncode != 0:
-                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz")
+                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
+                                    *case["needles"])
                 self.assertEqual(list(madtest.tree(self.tmp)), ["hostile.npz"])
 
         self.each(check)
@@ -192,7 +186,8 @@ class Bombs(refusal.BootRefusals):
 
     def test_the_bound_holds_for_the_archive_s_own_bytes(self):
         done = refusal.measured("mad-verify", "--max-size", 1000, self.npz)
-        self.assert_refusal(done, 1, "too-large", "bomb.npz", "1000")
+        self.assert_refusal(done, 1, "too-large", "bomb.npz", "1000",
+                            str(self.npz.stat().st_size))
 
     def test_mad_fetch_bounds_what_it_reads(self):
         done = refusal.measured("mad-fetch", "--max-size", 1000, "-o", self.tmp / "out.npz",
