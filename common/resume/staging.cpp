@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* k_made_for = "mad-resume";
 constexpr const char* k_new = "new";
-constexpr std::size_t k_append_bytes = std::size_t{1} << 20U;
+/// The pipe is locked while the file takes them: few enough not to hold up its writer.
+constexpr std::size_t k_append_bytes = std::size_t{256} << 10U;
 
 std::string fresh_place() {
   const char* chosen = std::getenv("TMPDIR");
