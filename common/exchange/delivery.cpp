@@ -55,15 +55,13 @@ class BundleDelivery final : public Delivery {
 
 class FileDelivery final : public Delivery {
  public:
-  FileDelivery(std::string npz_path, const PublishOptions& options)
-      : npz_path_(std::move(npz_path)), options_(options) {}
+  FileDelivery(std::string npz_path, SourceNames source, const PublishOptions& options)
+      : npz_path_(std::move(npz_path)), source_(std::move(source)), options_(options) {}
 
   void begin(const std::optional<std::string>& manifest) override {
     manifest_ = manifest;
     parsed_.reset();
-    if (manifest) {
-      parsed_ = parse_manifest(*manifest, npz_path_ + std::string(k_manifest_suffix));
-    }
+    if (manifest) parsed_ = parse_manifest(*manifest, source_.manifest);
     if (!publisher_) publisher_.emplace(npz_path_, options_);
     const auto size = parsed_ ? parsed_->size_bytes : std::nullopt;
     hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)));
@@ -86,19 +84,20 @@ class FileDelivery final : public Delivery {
  private:
   void check(const FileDigests& found) const {
     if (parsed_->size_bytes && *parsed_->size_bytes != found.size_bytes) {
-      throw Error(ExitCode::refused, "size-mismatch", printable(npz_path_),
+      throw Error(ExitCode::refused, "size-mismatch", source_.npz,
                   "size mismatch\nmanifest: " + std::to_string(*parsed_->size_bytes) +
                       " bytes\nfetched:  " + std::to_string(found.size_bytes) + " bytes");
     }
     if (parsed_->sha256 != found.sha256) {
-      throw Error(ExitCode::refused, "sha256-mismatch", printable(npz_path_),
+      throw Error(ExitCode::refused, "sha256-mismatch", source_.npz,
                   "SHA-256 mismatch\nmanifest: " + to_hex(parsed_->sha256) +
                       "\nfetched:  " + to_hex(found.sha256));
     }
-    if (!parsed_->size_bytes) log_warning(npz_path_ + ": the manifest does not say its size_bytes");
+    if (!parsed_->size_bytes) log_warning(source_.manifest + ": it does not say size_bytes");
   }
 
   std::string npz_path_;
+  SourceNames source_;
   PublishOptions options_;
   std::optional<SnapshotPublisher> publisher_;
   std::optional<HashingSink> hashing_;
@@ -130,9 +129,9 @@ std::unique_ptr<Delivery> deliver_bundle(int fd, const std::string& name) {
   return std::make_unique<BundleDelivery>(fd, name);
 }
 
-std::unique_ptr<Delivery> deliver_files(const std::string& npz_path,
+std::unique_ptr<Delivery> deliver_files(const std::string& npz_path, const SourceNames& source,
                                         const PublishOptions& options) {
-  return std::make_unique<FileDelivery>(npz_path, options);
+  return std::make_unique<FileDelivery>(npz_path, source, options);
 }
 
 }  // namespace mad

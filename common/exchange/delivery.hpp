@@ -35,10 +35,18 @@ class Delivery {
 /// A bundle, sealed `fetched`, `absent` or `failed`, on a descriptor it does not own.
 std::unique_ptr<Delivery> deliver_bundle(int fd, const std::string& name);
 
+/// What is fetched, as messages call it: free of secrets.
+struct SourceNames {
+  std::string npz;
+  std::string manifest;
+};
+
 /// A pair on disk, published only where the manifest's schema is readable and size and
 /// SHA-256 of the npz are what it says (without a manifest: unchecked).  Throws
 /// Error(refused, `size-mismatch` | `sha256-mismatch`); begin() throws what
-/// parse_manifest throws, before any byte of the npz is fetched.
-std::unique_ptr<Delivery> deliver_files(const std::string& npz_path, const PublishOptions& options);
+/// parse_manifest throws, before any byte of the npz is fetched.  What is wrong with
+/// the bytes is said of `source`, not of `npz_path`, where nothing is yet.
+std::unique_ptr<Delivery> deliver_files(const std::string& npz_path, const SourceNames& source,
+                                        const PublishOptions& options);
 
 }  // namespace mad

@@ -189,6 +189,20 @@ std::string display_source(const std::string& url) {
   return scheme_of(url) ? display_url_text(url) : printable(url);
 }
 
+SourceNames name_sources(const FetchRequest& request) {
+  SourceNames names;
+  const auto scheme = scheme_of(request.url);
+  if (scheme && *scheme != "file") {
+    const Url url = parse_url(request.url);
+    names = {display_url(url), display_url(with_path_suffix(url, k_manifest_suffix))};
+  } else {
+    const std::string path = scheme ? path_of_file_url(request.url) : request.url;
+    names = {printable(path), printable(path + std::string(k_manifest_suffix))};
+  }
+  if (!request.manifest_url.empty()) names.manifest = display_source(request.manifest_url);
+  return names;
+}
+
 void fetch_snapshot(const FetchRequest& request, Delivery& delivery, Report& report) {
   if (request.url.empty()) {
     report_absent(delivery, report, "no-url", "no URL given and RESUME_FROM_URL is not set");

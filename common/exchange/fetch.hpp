@@ -33,6 +33,10 @@ std::string snapshot_name(const std::string& url);
 /// The source without its secrets, for messages and reports.
 std::string display_source(const std::string& url);
 
+/// What a request reads, with the manifest where it will be looked for.  Throws what
+/// parse_url and path_of_file_url throw.
+SourceNames name_sources(const FetchRequest& request);
+
 /// Fetches the pair: the manifest, the npz, and then looks whether the manifest is
 /// still the same; where either changed meanwhile, both are read again.
 ///

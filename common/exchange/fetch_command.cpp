@@ -84,13 +84,12 @@ std::string output_path(const std::string& output, const std::string& url) {
   return output + (output.back() == '/' ? "" : "/") + snapshot_name(url);
 }
 
-void fetch_to(Delivery& delivery, const FetchOptions& options, const std::string& url,
-              Report& report) {
+void fetch_to(Delivery& delivery, const FetchRequest& request, Report& report) {
   const auto start = std::chrono::steady_clock::now();
-  if (options.skip_integrity_check && !url.empty()) {
+  if (request.skip_integrity_check && !request.url.empty()) {
     log_warning("integrity check skipped: a missing manifest is not refused");
   }
-  fetch_snapshot(request_of(options, url), delivery, report);
+  fetch_snapshot(request, delivery, report);
   report.set("seconds",
              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
@@ -100,7 +99,7 @@ void fetch_to_stdout(const FetchOptions& options, const std::string& url, Report
   widen_pipe(STDOUT_FILENO);
   const auto bundle = deliver_bundle(STDOUT_FILENO, snapshot_name(url));
   try {
-    fetch_to(*bundle, options, url, report);
+    fetch_to(*bundle, request_of(options, url), report);
   } catch (const Error& error) {
     bundle->failed(error);
     throw;
@@ -125,8 +124,9 @@ ExitCode fetch_command(const FetchOptions& options, Report& report) {
     return ExitCode::ok;
   }
   const std::string path = output_path(options.output, url);
-  const auto files = deliver_files(path, publish_options(options));
-  fetch_to(*files, options, url, report);
+  const FetchRequest request = request_of(options, url);
+  const auto files = deliver_files(path, name_sources(request), publish_options(options));
+  fetch_to(*files, request, report);
   report.set("path", path);
   return ExitCode::ok;
 }

@@ -438,6 +438,22 @@ class Secrets(FaultyCase):
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertNotIn(secret, done.stderr + done.stdout.decode() + report.read_text())
 
+    def test_an_output_that_is_refused_blames_the_url_and_not_the_path(self):
+        self.server.put(PATH, self.bytes[:-1])
+        url = f"{self.server.url(PATH)}?sig=SECRET"
+        out = self.tmp / "out.npz"
+        done = self.fetch("-o", out, url)
+        self.assert_refused(done, 1, f"error: {self.server.url(PATH)}?…: size mismatch",
+                            str(len(self.bytes)), str(len(self.bytes) - 1))
+        self.server.put(MANIFEST, b"{}")
+        manifest = f"{self.server.url(MANIFEST)}?…"
+        self.assert_refused(self.fetch("-o", out, url), 1, f"error: {manifest}: ")
+        elsewhere = self.server.url("/elsewhere.json")
+        self.server.put("/elsewhere.json", b"{}")
+        self.assert_refused(self.fetch("-o", out, "--manifest-url", elsewhere + "?k=SECRET", url),
+                            1, f"error: {elsewhere}?…: ")
+        self.assertFalse(out.exists())
+
     def test_the_manifests_url_keeps_the_query_of_a_signed_one(self):
         self.assert_fetched(self.fetch(self.server.url(PATH + "?sig=1&a=b")))
         self.assertEqual(self.server.requests(MANIFEST)[0].query, "sig=1&a=b")

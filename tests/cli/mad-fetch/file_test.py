@@ -158,19 +158,23 @@ class Files(FetchCase):
         flipped = bytearray(self.bytes)
         flipped[40] ^= 1
         manifest = json.loads(self.manifest)
+        npz = str(self.tmp / "a.npz")
         cases = (
-            ("sha256-mismatch", 1, bytes(flipped), manifest),
-            ("size-mismatch", 1, self.bytes[:-1], manifest),
-            ("manifest-invalid", 1, self.bytes, {**manifest, "sha256": "0"}),
-            ("schema-too-new", 3, self.bytes, {**manifest, "schema_version": 2}),
+            ("sha256-mismatch", 1, bytes(flipped), manifest, npz),
+            ("size-mismatch", 1, self.bytes[:-1], manifest, npz),
+            ("manifest-invalid", 1, self.bytes, {**manifest, "sha256": "0"},
+             npz + ".manifest.json"),
+            ("schema-too-new", 3, self.bytes, {**manifest, "schema_version": 2},
+             npz + ".manifest.json"),
         )
-        for reason, code, data, content in cases:
+        for reason, code, data, content, blamed in cases:
             with self.subTest(reason=reason):
                 (self.tmp / "a.npz").write_bytes(data)
                 (self.tmp / "a.npz.manifest.json").write_text(json.dumps(content))
                 report = self.tmp / "report.json"
                 done = self.fetch("-o", out, "--report", report, self.tmp / "a.npz")
-                self.assert_refused(done, code, "a.npz")
+                self.assert_refused(done, code, f"error: {blamed}: ")
+                self.assertNotIn(str(out), done.stderr)
                 self.assertEqual(json.loads(report.read_text())["reason"], reason)
                 self.assertEqual(madtest.tree(out), {"a.npz": b"old"})
 

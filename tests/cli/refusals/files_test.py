@@ -239,7 +239,8 @@ class WhereASnapshotIsExpected(refusal.BootRefusals):
                 self.assert_refusal(done, 1, reason, "sim.npz", *values)
                 out = place / "out.npz"
                 done = refusal.measured("mad-fetch", "-o", out, npz)
-                self.assert_refusal(done, 1, (reason, "sha256-mismatch"), ".npz", *values)
+                self.assert_refusal(done, 1, (reason, "sha256-mismatch"), str(npz), *values)
+                self.assertNotIn(str(out), done.stderr)
                 self.assertEqual(len(os.listdir(place)), 2)
 
     def test_the_boot_line_notices_the_same_with_and_without_chunks(self):

@@ -149,7 +149,8 @@ class Manifests(refusal.BootRefusals):
             if reason == "chunk-mismatch":
                 return  # the whole digest, which mad-fetch checks, is right
             done = refusal.measured("mad-fetch", "-o", self.tmp / "out.npz", self.npz)
-            self.assert_refusal(done, code, reason, ".npz")
+            self.assert_refusal(done, code, reason, str(self.npz), *needles)
+            self.assertNotIn("out.npz", done.stderr)
             self.assertEqual(sorted(madtest.tree(self.tmp)), ["sim.npz", "sim.npz.manifest.json"])
 
         self.each(check)
