@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 
 #include "base/error.hpp"
@@ -43,6 +45,10 @@ void append(HeaderList& list, const std::string& line) {
 /// A request under way: what the callbacks see.
 struct Exchange {
   HttpHandler* handler = nullptr;
+  const HttpBody* body = nullptr;
+  std::uint64_t sent_bytes = 0;
+  bool past_interruption = false;
+  std::optional<Clock::time_point> deadline;
   bool refuse_metadata = false;
   bool refused_metadata = false;
   HttpHead head;
@@ -116,6 +122,28 @@ std::size_t on_body(char* data, std::size_t, std::size_t length, void* context) 
     exchange.thrown = std::current_exception();
     return length + 1;  // an error also where the length is 0
   }
+}
+
+std::size_t on_send(char* into, std::size_t, std::size_t room, void* context) noexcept {
+  auto& exchange = *static_cast<Exchange*>(context);
+  try {
+    const std::uint64_t left = exchange.body->size_bytes() - exchange.sent_bytes;
+    const auto now = static_cast<std::size_t>(std::min<std::uint64_t>(room, left));
+    exchange.body->read(exchange.sent_bytes, std::as_writable_bytes(std::span(into, now)));
+    exchange.sent_bytes += now;
+    exchange.last_byte = Clock::now();
+    return now;
+  } catch (...) {
+    exchange.thrown = std::current_exception();
+    return CURL_READFUNC_ABORT;
+  }
+}
+
+/// libcurl sends a body again where a kept connection turns out to be closed.
+int on_rewind(void* context, curl_off_t offset, int origin) noexcept {
+  if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+  static_cast<Exchange*>(context)->sent_bytes = static_cast<std::uint64_t>(offset);
+  return CURL_SEEKFUNC_OK;
 }
 
 curl_socket_t on_open_socket(void* context, curlsocktype, curl_sockaddr* address) noexcept {
@@ -197,7 +225,9 @@ struct HttpClient::State {
   }
 
   void prepare(const HttpRequest& request, const HeaderList& headers, Exchange& exchange);
+  void prepare_method(const HttpRequest& request, Exchange& exchange);
   CURLcode run(Exchange& exchange);
+  void check_stopped(const Exchange& exchange) const;
 
   TransportOptions options;
   std::unique_ptr<CURLM, MultiDeleter> multi;
@@ -206,6 +236,24 @@ struct HttpClient::State {
   bool stalled = false;
 };
 
+void HttpClient::State::prepare_method(const HttpRequest& request, Exchange& exchange) {
+  if (request.body != nullptr) {
+    // Also for POST: the only way that takes the body from a callback with any length.
+    set(CURLOPT_UPLOAD, 1L);
+    set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body->size_bytes()));
+    set(CURLOPT_READFUNCTION, &on_send);
+    set(CURLOPT_READDATA, &exchange);
+    set(CURLOPT_SEEKFUNCTION, &on_rewind);
+    set(CURLOPT_SEEKDATA, &exchange);
+    set(CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024L);
+  }
+  if (request.method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else if (request.method != "GET") {
+    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  }
+}
+
 void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& headers,
                                 Exchange& exchange) {
   curl_easy_reset(easy.get());
@@ -213,7 +261,9 @@ void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& he
   stalled = false;
   set(CURLOPT_URL, request_url(request.url).c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
+  prepare_method(request, exchange);
   set(CURLOPT_FOLLOWLOCATION, 0L);
+  if (request.bypass_proxy) set(CURLOPT_NOPROXY, "*");
   set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_HTTPHEADER, headers.get());
   set(CURLOPT_USERAGENT, (std::string("mad-tools/") + k_version).c_str());
@@ -253,6 +303,12 @@ void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& he
   }
 }
 
+void HttpClient::State::check_stopped(const Exchange& exchange) const {
+  if (exchange.past_interruption) return;
+  check_interrupted();
+  if (options.stop) options.stop->check();
+}
+
 CURLcode HttpClient::State::run(Exchange& exchange) {
   for (;;) {
     int running = 0;
@@ -266,17 +322,25 @@ CURLcode HttpClient::State::run(Exchange& exchange) {
     curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &connected);
     const auto now = Clock::now();
     if (connected == 0) exchange.last_byte = now;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        exchange.last_byte + options.stall_timeout - now);
+    auto end = exchange.last_byte + options.stall_timeout;
+    if (exchange.deadline) end = std::min(end, *exchange.deadline);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - now);
     if (left.count() <= 0) {
-      stalled = true;
+      stalled = end != exchange.deadline;
       return CURLE_OPERATION_TIMEDOUT;
     }
-    curl_waitfd wake = {interrupt_fd(), CURL_WAIT_POLLIN, 0};
-    const unsigned extra = wake.fd >= 0 ? 1 : 0;
-    curl_multi_poll(multi.get(), extra != 0 ? &wake : nullptr, extra,
+    std::array<curl_waitfd, 2> wake{};
+    unsigned extra = 0;
+    const auto wake_by = [&](int fd) {
+      if (fd >= 0) wake[extra++] = {fd, CURL_WAIT_POLLIN, 0};
+    };
+    if (!exchange.past_interruption) {
+      wake_by(interrupt_fd());
+      if (options.stop) wake_by(options.stop->fd());
+    }
+    curl_multi_poll(multi.get(), wake.data(), extra,
                     static_cast<int>(std::min<std::int64_t>(left.count() + 1, 1000)), nullptr);
-    check_interrupted();
+    check_stopped(exchange);
   }
 }
 
@@ -288,8 +352,12 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
   HeaderList headers;
   for (const std::string& line : request.headers) append(headers, line);
   append(headers, "Accept-Encoding: identity");
+  if (request.body != nullptr) append(headers, "Expect:");
   Exchange exchange;
   exchange.handler = &handler;
+  exchange.body = request.body;
+  exchange.past_interruption = request.past_interruption;
+  if (request.time_limit.count() != 0) exchange.deadline = Clock::now() + request.time_limit;
   exchange.refuse_metadata = request.redirected;
   state_->prepare(request, headers, exchange);
 
@@ -302,6 +370,7 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
     ~Remover() { curl_multi_remove_handle(multi, easy); }
   } const remover{multi, easy};
 
+  state_->check_stopped(exchange);
   const CURLcode code = state_->run(exchange);
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (exchange.declined || code == CURLE_OK) {
@@ -324,6 +393,30 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
     return HttpFailure{false, "http-status", "the answer's headers are longer than 256 KiB", {}};
   }
   return failure_of(easy, code, state_->detail.data());
+}
+
+void MemoryBody::read(std::uint64_t offset, MutableBytes into) const {
+  if (into.empty()) return;
+  std::memcpy(into.data(), bytes_.data() + offset, into.size());
+}
+
+HttpClientPool::Lease HttpClientPool::lease() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      Lease lease(idle_.back().release(), GiveBack{this});
+      idle_.pop_back();
+      return lease;
+    }
+    // Room to give back without an allocation.
+    idle_.reserve(++made_);
+  }
+  return {new HttpClient(options_), GiveBack{this}};
+}
+
+void HttpClientPool::GiveBack::operator()(HttpClient* client) const noexcept {
+  const std::lock_guard lock(pool->mutex_);
+  pool->idle_.emplace_back(client);
 }
 
 }  // namespace mad

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <ctime>
 #include <random>
@@ -56,23 +57,26 @@ void Retrier::wait_or_throw(const Error& failure, std::optional<seconds> retry_a
   ++in_row_;
   ++total_;
   log_note(failure.one_line() + "; trying again in " + format_seconds(delay));
-  interruptible_sleep(delay);
+  interruptible_sleep(delay, stop_);
 }
 
-void interruptible_sleep(milliseconds time) {
+void interruptible_sleep(milliseconds time, const Stop* stop) {
   const auto end = std::chrono::steady_clock::now() + time;
   for (;;) {
     check_interrupted();
+    if (stop != nullptr) stop->check();
     const auto left =
         std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return;
-    pollfd wake = {interrupt_fd(), POLLIN, 0};
-    poll(&wake, 1, static_cast<int>(std::min<std::int64_t>(left.count() + 1, 60'000)));
+    std::array<pollfd, 2> wake = {pollfd{interrupt_fd(), POLLIN, 0},
+                                  pollfd{stop == nullptr ? -1 : stop->fd(), POLLIN, 0}};
+    poll(wake.data(), wake.size(),
+         static_cast<int>(std::min<std::int64_t>(left.count() + 1, 60'000)));
   }
 }
 
 milliseconds jitter(milliseconds bound) {
-  static std::mt19937_64 generator{std::random_device{}()};
+  thread_local std::mt19937_64 generator{std::random_device{}()};
   return milliseconds(std::uniform_int_distribution<std::int64_t>(
       0, std::max<std::int64_t>(bound.count(), 0))(generator));
 }

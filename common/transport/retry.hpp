@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "transport/stop.hpp"
 
 namespace mad {
 
@@ -22,14 +23,16 @@ struct RetryPolicy {
 /// together does not come back together.
 class Retrier {
  public:
-  explicit Retrier(const RetryPolicy& policy) : policy_(policy) {}
+  /// `stop`, where there is one, outlives it.
+  explicit Retrier(const RetryPolicy& policy, const Stop* stop = nullptr)
+      : policy_(policy), stop_(stop) {}
 
   /// Something new arrived: the row of failures ends.
   void progress();
 
   /// Waits and returns, or throws `failure` where the retries or the budget are used
   /// up, or the server's Retry-After is longer than what is left of it.  A signal
-  /// ends the wait (Interrupted).
+  /// ends the wait (Interrupted), and so does `stop` (Stopped).
   void wait_or_throw(const Error& failure, std::optional<std::chrono::seconds> retry_after);
 
   unsigned total_retries() const { return total_; }
@@ -37,15 +40,16 @@ class Retrier {
  private:
   using Clock = std::chrono::steady_clock;
   RetryPolicy policy_;
+  const Stop* stop_;
   unsigned in_row_ = 0;
   unsigned total_ = 0;
   Clock::time_point row_start_ = Clock::now();
 };
 
-/// Waits; a signal ends it (Interrupted).
-void interruptible_sleep(std::chrono::milliseconds time);
+/// Waits; a signal ends it (Interrupted), and so does `stop` (Stopped).
+void interruptible_sleep(std::chrono::milliseconds time, const Stop* stop = nullptr);
 
-/// Uniform in [0, `bound`].
+/// Uniform in [0, `bound`].  Thread-safe.
 std::chrono::milliseconds jitter(std::chrono::milliseconds bound);
 
 /// A Retry-After value: seconds or an HTTP-date (RFC 9110, 10.2.3), counted from `now`

@@ -9,6 +9,7 @@
 
 #include "io/fd.hpp"
 #include "transport/retry.hpp"
+#include "transport/stop.hpp"
 #include "transport/url.hpp"
 
 namespace mad {
@@ -65,6 +66,8 @@ struct TransportOptions {
   /// The longest time without a byte, once connected.
   std::chrono::milliseconds stall_timeout{30'000};
   RetryPolicy retry;
+  /// Ends calls from another thread; none where it is empty.
+  std::shared_ptr<Stop> stop;
 };
 
 /// The transport for `scheme`, one file each.  Throws Error(usage) that names the

@@ -10,6 +10,8 @@
     with Nginx(tmp, root=tmp / "www") as nginx:
         run("mad-fetch", nginx.url("/sim.npz"))                 # plain HTTP
         run("mad-fetch", "--cacert", nginx.ca, nginx.url("/sim.npz", tls=True))
+    with Nginx(tmp, root=tmp / "www", extra=WEBDAV) as nginx:
+        run("mad-push", "sim.npz", nginx.url("/sim.npz"))       # PUT and DELETE
 
 Both listen on a free port of 127.0.0.1 and are gone at the end of the `with`.
 """
@@ -281,10 +283,12 @@ def meanwhile(action, then=None):
 
 
 def afterwards(action):
-    """The honest answer, and `action()` before the connection ends."""
+    """The honest answer to a request for all, and `action()` before its last byte."""
     def fault(server, request, connection):
-        server.answer(connection, request)
+        last = server.objects[request.path].body[-1:]
+        server.answer(connection, request, limit=-1)
         action()
+        connection.sendall(last)
     return fault
 
 
@@ -324,6 +328,14 @@ def make_ca(directory):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
+
+
+# For Nginx(extra=): PUT and DELETE, of any size, into directories that need not exist.
+WEBDAV = """
+    dav_methods PUT DELETE;
+    create_full_put_path on;
+    client_max_body_size 0;
+"""
 
 
 class Nginx:
