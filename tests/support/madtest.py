@@ -28,7 +28,8 @@ def tool(name):
 
 def clean_environment(**extra):
     """The environment without what would steer a tool, plus `extra`."""
-    steering = ("MAD_", "MADDENING_", "RESUME_FROM_URL", "http_proxy", "https_proxy", "all_proxy")
+    steering = ("MAD_", "MADDENING_", "RESUME_FROM_URL", "http_proxy", "https_proxy", "all_proxy",
+                "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCE_", "STORAGE_EMULATOR_", "RCLONE_")
     env = {k: v for k, v in os.environ.items() if not k.startswith(steering)}
     env["PATH"] = f"{BIN}:{env['PATH']}"
     env.update({k: str(v) for k, v in extra.items()})
