@@ -37,6 +37,10 @@ std::string key_defect(std::string_view key) {
   return {};
 }
 
+bool is_hidden(std::string_view path) {
+  return path.substr(0, 1) == "." || path.find("/.") != std::string_view::npos;
+}
+
 bool is_meta_key(std::string_view key) {
   return key.substr(0, 6) == "_meta/";
 }

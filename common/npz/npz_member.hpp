@@ -31,6 +31,10 @@ struct NpzMember {
 /// valid UTF-8, at most 1,024 bytes and 255 bytes a component (with `.npy`).
 std::string key_defect(std::string_view key);
 
+/// Whether a component of a key, or of its file's path in a state directory, begins with a
+/// dot: NumPy reads such a key, a state directory shows no such file.
+bool is_hidden(std::string_view path);
+
 /// Whether the simulator's own bookkeeping: `_meta/…`.
 bool is_meta_key(std::string_view key);
 

@@ -13,6 +13,7 @@
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "npz/npz_member.hpp"
 #include "resume/paths.hpp"
 
 namespace mad {

@@ -14,10 +14,6 @@ std::string path_in(const std::string& directory, const std::string& name) {
   return directory + '/' + name;
 }
 
-bool is_hidden(const std::string& path) {
-  return path[0] == '.' || path.find("/.") != std::string::npos;
-}
-
 std::optional<std::string> real_path(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr),
                                                          &std::free);

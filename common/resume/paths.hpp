@@ -11,10 +11,6 @@ std::string parent_of(const std::string& path);
 /// `DIRECTORY/NAME`, for messages.
 std::string path_in(const std::string& directory, const std::string& name);
 
-/// Whether a path of a state is out of a reader's sight, because a component of it begins
-/// with a dot.
-bool is_hidden(const std::string& path);
-
 /// realpath(3); nothing where that fails, errno saying why.
 std::optional<std::string> real_path(const std::string& path);
 

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/progress.hpp"
 #include "base/text.hpp"
 #include "io/spool.hpp"
@@ -133,10 +134,26 @@ FileDigests copy_npz(const NpzInput& input, Sink& sink) {
   return digests;
 }
 
+/// Taken all the same: the bytes are as NumPy wrote them, and an npz is a snapshot, too.
+void warn_of_hidden_keys(const std::vector<NpzMember>& members, const std::string& subject) {
+  const NpzMember* first = nullptr;
+  std::size_t count = 0;
+  for (const NpzMember& member : members) {
+    if (!is_hidden(member.key)) continue;
+    if (first == nullptr) first = &member;
+    ++count;
+  }
+  if (first == nullptr) return;
+  const std::string more = count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";
+  log_warning(printable(subject) + ": " + printable(first->key) + more +
+              ": a component begins with '.'; mad-resume --state-dir will refuse this snapshot");
+}
+
 std::vector<NpzMember> check_npz(int archive, std::uint64_t size_bytes,
                                  const std::string& subject) {
   auto members = audit_npz(archive, size_bytes, NpzLimits{}, subject);
   check_npz_data(archive, members, subject);
+  warn_of_hidden_keys(members, subject);
   return members;
 }
 

@@ -112,6 +112,29 @@ class WhatIsWritten(SnapshotCase):
         self.assertEqual(self.npz.read_bytes(), buffer.getvalue())
         self.assertEqual(madtest.reference_verify(self.npz)["step"], 42)
 
+    def test_an_npz_with_hidden_keys_is_taken_with_a_warning(self):
+        given = self.tmp / "given.npz"
+        np.savez(given, **self.arrays, **{"ball/.old": np.zeros(2), ".cache/x": np.zeros(1)})
+        for state, stdin in ((given, b""), ("-", given.read_bytes())):
+            with self.subTest(state=state):
+                done = self.take("-q", state=state, stdin=stdin)
+                self.assert_taken(done)
+                self.assertEqual(self.npz.read_bytes(), given.read_bytes())
+                self.assertEqual(done.stderr.count("warning: "), 1, done.stderr)
+                self.assertRegex(done.stderr, r"ball/\.old \(and 1 more\): .* --state-dir")
+        self.assertEqual(madtest.run("mad-verify", self.npz).returncode, 0)
+        boot = 'mad-fetch "$1" | mad-verify | mad-resume "$2" "$3"'
+        done = madtest.dash(boot, self.npz, "--snapshot", self.tmp / "in.npz")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.tmp / "in.npz").read_bytes(), given.read_bytes())
+        done = madtest.dash(boot, self.npz, "--state-dir", self.tmp / "new")
+        self.assert_refused(done, 1, "ball/.old", "begins with '.'")
+
+    def test_an_npz_without_hidden_keys_is_taken_without_a_warning(self):
+        given = self.tmp / "given.npz"
+        np.savez(given, **self.arrays, **{"a.b/c.d": np.zeros(2)})
+        self.assertNotIn("warning", self.take(state=given).stderr)
+
     def test_the_report_holds_the_figures(self):
         report = self.tmp / "report.json"
         self.assert_taken(self.take("--report", report))
