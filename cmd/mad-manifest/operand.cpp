@@ -1,53 +1,20 @@
 #include "operand.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include <array>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "manifest/json_text.hpp"
 #include "manifest/manifest.hpp"
-#include "npz/npz_auditor.hpp"
-#include "npz/state_tree.hpp"
+#include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
 
 namespace mad {
 namespace {
 
-/// A topology may name a million arrays, a manifest is smaller.
-constexpr std::size_t k_max_text_bytes = std::size_t{16} << 20U;
-
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
-bool is_npz(const std::string& path) {
-  if (ends_with(path, ".npz")) return true;
-  const Fd file = open_regular(path);
-  std::array<std::byte, 2> magic{};
-  read_full(file.get(), magic, printable(path));
-  return as_text(magic) == "PK";
-}
-
 ManifestText manifest_of_npz(const std::string& path) {
   OpenSnapshot snapshot = open_snapshot(path, ManifestNeed::required);
   return {std::move(*snapshot.manifest), printable(snapshot.manifest_path)};
-}
-
-Topology topology_of_npz(int npz, const std::string& path) {
-  const auto size_bytes = static_cast<std::uint64_t>(stat_fd(npz, printable(path)).st_size);
-  return topology_of(audit_npz(npz, size_bytes, {}, printable(path)));
-}
-
-Topology topology_of_state(const std::string& path) {
-  Topology topology;
-  const StateTree tree(path);
-  for (const StateArray& array : tree.arrays()) {
-    topology[array.key] = {array.header.descr, array.header.shape};
-  }
-  return topology;
 }
 
 bool is_manifest(std::string_view text) {
@@ -73,7 +40,7 @@ bool is_manifest(std::string_view text) {
 
 ManifestText read_manifest(const std::string& path) {
   ManifestText manifest;
-  if (is_npz(path)) {
+  if (topology_source(path) == TopologySource::npz) {
     manifest = manifest_of_npz(path);
   } else {
     manifest.path = printable(path);
@@ -85,10 +52,10 @@ ManifestText read_manifest(const std::string& path) {
 
 Operand read_operand(const std::string& path) {
   Operand operand;
-  struct ::stat status {};
-  if (stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
-    operand.topology = topology_of_state(path);
-  } else if (is_npz(path)) {
+  const TopologySource source = topology_source(path);
+  if (source == TopologySource::directory) {
+    operand.topology = topology_of_directory(path);
+  } else if (source == TopologySource::npz) {
     OpenSnapshot snapshot = open_snapshot(path, ManifestNeed::optional);
     if (snapshot.manifest) {
       operand.manifest = {std::move(*snapshot.manifest), printable(snapshot.manifest_path)};
@@ -96,7 +63,7 @@ Operand read_operand(const std::string& path) {
     operand.topology = topology_of_npz(snapshot.npz.get(), path);
   } else {
     const std::string subject = printable(path);
-    std::string text = read_small_file(open_regular(path).get(), k_max_text_bytes, subject);
+    std::string text = read_small_file(open_regular(path).get(), k_max_topology_bytes, subject);
     if (is_manifest(text)) {
       operand.manifest = {std::move(text), subject};
     } else {

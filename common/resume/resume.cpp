@@ -10,8 +10,8 @@
 #include "resume/paths.hpp"
 #include "resume/staging.hpp"
 #include "resume/swap.hpp"
+#include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
-#include "verify/expected_topology.hpp"
 
 namespace mad {
 namespace {

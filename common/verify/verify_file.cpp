@@ -15,8 +15,8 @@
 #include "base/text.hpp"
 #include "bundle/bundle.hpp"
 #include "manifest/topology.hpp"
+#include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
-#include "verify/expected_topology.hpp"
 #include "verify/relay.hpp"
 
 namespace mad {

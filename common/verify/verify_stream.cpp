@@ -16,8 +16,8 @@
 #include "bundle/bundle_writer.hpp"
 #include "io/spool.hpp"
 #include "manifest/topology.hpp"
+#include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
-#include "verify/expected_topology.hpp"
 #include "verify/relay.hpp"
 
 namespace mad {
