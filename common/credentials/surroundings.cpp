@@ -58,6 +58,8 @@ std::string Surroundings::expand_home(const std::string& path) const {
 }
 
 std::optional<Secret> read_credentials_file(const std::string& path, std::size_t max_bytes) {
+  // Without HOME; not a directory of that name here.
+  if (path.rfind("~/", 0) == 0) return std::nullopt;
   const std::string subject = printable(path);
   // O_NONBLOCK so that a FIFO cannot make the open hang.
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
