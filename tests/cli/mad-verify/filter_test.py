@@ -524,11 +524,37 @@ class Surroundings(Filter):
         script = "mount -t tmpfs -o size=36m none small; " \
                  "mad-verify --spool-dir small | mad-resume --snapshot small/in.npz; " \
                  "cp small/in.npz out.npz"
-        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-        done = madtest.run(*unshare, "sh", "-ec", script, cwd=self.tmp,
-                           stdin=bundle(npz, manifest_of(npz, chunks=False)))
+        done = self.in_namespace(script, bundle(npz, manifest_of(npz, chunks=False)))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual((self.tmp / "out.npz").read_bytes(), npz)
+
+    def in_namespace(self, script, stdin):
+        """Runs `script` where it may mount."""
+        unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+        return madtest.run(*unshare, "sh", "-ec", script, cwd=self.tmp, stdin=stdin)
+
+    def test_a_spool_that_fills_up_fails_with_a_seal_and_leaves_nothing(self):
+        npz = npz_bytes({"heat/field": np.full(4 << 20, 1, "u1")})
+        (self.tmp / "small").mkdir()
+        script = "mount -t tmpfs -o size=1m none small; " \
+                 "mad-verify --report report.json --spool-dir small > out || echo $?; " \
+                 "ls -A small; df --output=used small | tail -n 1"
+        done = self.in_namespace(script, bundle(npz, manifest_of(npz, chunks=False)))
+        self.assertEqual(done.stdout.split(), [b"9", b"0"], done.stderr)
+        self.assert_refused(done, 0, "error: the spool: cannot write: No space left on device")
+        self.assertEqual(json.loads((self.tmp / "report.json").read_text())["reason"], "no-space")
+        opened = Opened((self.tmp / "out").read_bytes())
+        self.assertEqual(opened.names, [".mad-seal.json"])
+        self.assertEqual((opened.seal["stage"], opened.seal["tool"], opened.seal["code"],
+                          opened.seal["reason"]), ("failed", "mad-verify", 9, "no-space"))
+
+        state = madtest.make_state(self.tmp / "state", madtest.small_arrays())
+        before = madtest.tree(state)
+        boot = self.in_namespace('mad-resume --state-dir state -- sh -c \'echo '
+                                 '"$MAD_RESUME_STATUS $MAD_RESUME_REASON"\'',
+                                 (self.tmp / "out").read_bytes())
+        self.assertRegex(boot.stdout.decode(), "^failed mad-verify: no-space: the spool: ")
+        self.assertEqual(madtest.tree(state), before)
 
     def test_bad_options_open_nothing(self):
         for options in (["--sha256", "abc"], ["--max-size", "much"], ["--json"], ["--what"]):
