@@ -125,7 +125,7 @@ class RemotePair {
   bool fetch_once(Progress& progress) {
     const std::optional<std::string> manifest = get_manifest();
     if (!manifest && !request_.skip_integrity_check) {
-      if (transport_->exists(url_)) throw manifest_missing(display_url(manifest_url_));
+      if (transport_->stat(url_)) throw manifest_missing(display_url(manifest_url_));
       snapshot_missing(manifest);
       return true;
     }

@@ -351,6 +351,9 @@ HttpClient::~HttpClient() = default;
 std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpHandler& handler) {
   HeaderList headers;
   for (const std::string& line : request.headers) append(headers, line);
+  if (request.with_credentials) {
+    for (const std::string& line : request.origin_headers) append(headers, line);
+  }
   append(headers, "Accept-Encoding: identity");
   if (request.body != nullptr) append(headers, "Expect:");
   Exchange exchange;

@@ -39,6 +39,8 @@ struct HttpRequest {
   std::string method = "GET";
   Url url;
   std::vector<std::string> headers;
+  /// Only together with credentials: what is meant for the origin that the user gave.
+  std::vector<std::string> origin_headers;
   /// Sent with its Content-Length and without `Expect`; null: no body.
   const HttpBody* body = nullptr;
   /// Send the URL's userinfo, or what netrc knows for the host.

@@ -63,6 +63,15 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
                   "' is not supported; expected file, http, https or a bare path");
 }
 
+std::uint64_t part_bytes_for(const Capabilities& capabilities,
+                             std::optional<std::uint64_t> size_bytes, std::uint64_t wanted_bytes) {
+  std::uint64_t part = std::max(wanted_bytes, capabilities.min_part_bytes);
+  if (size_bytes) part = std::max(part, *size_bytes / capabilities.max_parts + 1);
+  const std::uint64_t multiple = capabilities.part_multiple;
+  part = (part + multiple - 1) / multiple * multiple;
+  return std::min(part, capabilities.max_part_bytes / multiple * multiple);
+}
+
 void parse_header(std::string_view text, std::vector<std::string>& headers) {
   if (text.substr(0, 1) != "@") return add_header(text, headers);
   const std::string path(text.substr(1));
