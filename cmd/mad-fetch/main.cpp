@@ -9,7 +9,7 @@ using mad::FetchOptions;
 
 void declare(CLI::App& app, FetchOptions& o) {
   app.description("Fetch a snapshot from a URL: a bundle on standard output, or files with -o");
-  app.add_option("URL", o.url, "A path, file://, http:// or https:// (default $RESUME_FROM_URL)");
+  app.add_option("URL", o.url, "A path, file://, http(s):// or s3:// (default $RESUME_FROM_URL)");
   app.add_option("-o,--output", o.output, "Verify and publish as PATH instead of a bundle")
       ->type_name("PATH");
   app.add_flag("--if-exists", o.if_exists, "Nothing there yet is no error");
@@ -19,6 +19,11 @@ void declare(CLI::App& app, FetchOptions& o) {
   app.add_flag("--netrc", o.netrc, "Take user and password from ~/.netrc");
   app.add_option("--cacert", o.cacert, "Trust the CAs in FILE (PEM) instead of the system's")
       ->type_name("FILE");
+  app.add_option("--endpoint-url", o.endpoint_url, "An object store other than the cloud's own")
+      ->type_name("URL");
+  app.add_option("--region", o.region, "Of the bucket (default: as the AWS tools find it)")
+      ->type_name("NAME");
+  app.add_flag("--no-sign-request", o.no_sign_request, "Use no credentials: a public bucket");
   app.add_option("--max-size", o.max_size, "Refuse an npz above SIZE (default 1T)")
       ->type_name("SIZE");
   app.add_option("--connect-timeout", o.connect_timeout_s, "Time to connect (default 15)")

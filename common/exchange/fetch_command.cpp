@@ -46,6 +46,9 @@ FetchRequest request_of(const FetchOptions& options, const std::string& url) {
   TransportOptions& transport = request.transport;
   for (const std::string& header : options.headers) parse_header(header, transport.headers);
   transport.use_netrc = options.netrc;
+  transport.endpoint_url = options.endpoint_url;
+  transport.region = options.region;
+  transport.anonymous = options.no_sign_request;
   transport.ca_file = options.cacert;
   if (!options.cacert.empty()) open_regular(options.cacert);
   transport.connect_timeout = seconds_of(options.connect_timeout_s, "--connect-timeout");

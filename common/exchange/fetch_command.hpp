@@ -16,6 +16,8 @@ struct FetchOptions {
   std::string manifest_url;
   std::vector<std::string> headers;
   std::string cacert;
+  std::string endpoint_url;
+  std::string region;
   std::string max_size;
   std::string durability = "full";
   std::string mode;
@@ -26,6 +28,7 @@ struct FetchOptions {
   unsigned retries = 6;
   bool if_exists = false;
   bool netrc = false;
+  bool no_sign_request = false;
   bool skip_integrity_check = false;
 };
 

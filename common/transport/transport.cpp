@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "io/file.hpp"
 #include "transport/http.hpp"
+#include "transport/s3.hpp"
 
 namespace mad {
 namespace {
@@ -58,9 +59,10 @@ void add_header(std::string_view line, std::vector<std::string>& headers) {
 
 std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions& options) {
   if (url.scheme == "http" || url.scheme == "https") return open_http_transport(options);
+  if (url.scheme == "s3") return open_s3_transport(options);
   throw Error(ExitCode::usage, "usage", display_url(url),
               "the scheme '" + printable(url.scheme, 40) +
-                  "' is not supported; expected file, http, https or a bare path");
+                  "' is not supported; expected file, http, https, s3 or a bare path");
 }
 
 std::uint64_t part_bytes_for(const Capabilities& capabilities,

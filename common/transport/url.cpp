@@ -94,6 +94,58 @@ void parse_authority(Url& url, std::string_view authority, std::string_view text
   }
 }
 
+bool is_unreserved(char c) {
+  return is_alpha(c) || is_digit(c) || c == '-' || c == '_' || c == '.' || c == '~';
+}
+
+/// All but `/` and RFC 3986's unreserved, as AWS signs it.
+std::string encode_name(std::string_view text) {
+  constexpr std::string_view k_digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '/' || is_unreserved(c)) {
+      out += c;
+    } else {
+      out += {'%', k_digits[byte >> 4U], k_digits[byte & 15U]};
+    }
+  }
+  return out;
+}
+
+/// Where the query of an az:// URL with a shared access signature begins.
+std::size_t signature_begin(std::string_view rest) {
+  const auto question = rest.rfind('?');
+  if (question == std::string_view::npos) return rest.size();
+  const std::string_view query = rest.substr(question);
+  const bool is_signed = query.find("?sig=") == 0 || query.find("&sig=") != std::string_view::npos;
+  return is_signed ? question : rest.size();
+}
+
+/// `rest` is what follows `scheme:`.
+void parse_object_url(Url& url, std::string_view rest, std::string_view text) {
+  if (rest.substr(0, 2) != "//") bad_url(text, "expected " + url.scheme + "://BUCKET/NAME");
+  rest.remove_prefix(2);
+  const std::string_view container = rest.substr(0, rest.find('/'));
+  if (container.find('@') != std::string_view::npos) {
+    bad_url(text, "credentials do not belong into it");
+  }
+  for (const char c : container) {
+    if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '.' && c != '_' && c != '$') {
+      bad_url(text, "its bucket has a character that no bucket's name has");
+    }
+  }
+  if (container.empty()) bad_url(text, "it names no bucket");
+  url.host = std::string(container);
+  rest.remove_prefix(container.size());
+  if (url.scheme == "az" || url.scheme == "azure") {
+    const std::size_t begin = signature_begin(rest);
+    url.query = encode(rest.substr(begin));
+    rest = rest.substr(0, begin);
+  }
+  url.path = rest.empty() ? "/" : encode_name(rest);
+}
+
 std::uint16_t effective_port(const Url& url) {
   if (url.port) return *url.port;
   return url.scheme == "https" ? 443 : url.scheme == "http" ? 80 : 0;
@@ -145,6 +197,10 @@ Url parse_url(std::string_view text) {
   if (!scheme) bad_url(text, "it does not begin with scheme://");
   url.scheme = *scheme;
   std::string_view rest = text.substr(text.find(':') + 1);
+  if (names_object(url.scheme)) {
+    parse_object_url(url, rest, text);
+    return url;
+  }
   rest = rest.substr(0, rest.find('#'));
   if (rest.substr(0, 2) == "//") {
     rest.remove_prefix(2);
@@ -164,7 +220,17 @@ std::string request_url(const Url& url) {
   return origin_text(url) + url.path + url.query;
 }
 
+bool names_object(std::string_view scheme) {
+  return scheme == "s3" || scheme == "gs" || scheme == "az" || scheme == "azure";
+}
+
 std::string display_url(const Url& url) {
+  if (names_object(url.scheme)) {
+    // As it was given; a '?' may begin what someone took for a query.
+    return display_url_text(url.scheme + "://" + url.host +
+                            percent_decode(url.path).value_or(url.path) +
+                            (url.query.empty() ? "" : "?"));
+  }
   return printable(origin_text(url) + url.path + (url.query.empty() ? "" : "?…"));
 }
 

@@ -15,7 +15,7 @@ namespace mad {
 struct Url {
   std::string scheme;    ///< lower case
   std::string userinfo;  ///< still percent-encoded, without the `@`
-  std::string host;      ///< lower case; an IPv6 address without its brackets
+  std::string host;      ///< lower case; an IPv6 address without its brackets; or a bucket
   std::optional<std::uint16_t> port;
   std::string path;   ///< percent-encoded, with its slash; exactly as given
   std::string query;  ///< with its `?`; empty where there is none
@@ -25,9 +25,15 @@ struct Url {
 /// nothing for a bare path.
 std::optional<std::string> scheme_of(std::string_view text);
 
+/// s3, gs, az and azure: what follows the bucket is an object's name, taken literally as
+/// the stores' own tools do (`%`, `?` and `#` are bytes of it like any other).
+bool names_object(std::string_view scheme);
+
 /// Throws Error(usage) that does not quote what may be secret.  Bytes that a
 /// request line cannot carry (blanks, non-ASCII) are percent-encoded in path and
-/// query; control bytes are refused.
+/// query; control bytes are refused.  Of a URL that names_object the path is the name, all
+/// of it encoded but `/` and the unreserved; a query is there only for az, where the text
+/// ends with one that holds a signature (`sig=`).
 Url parse_url(std::string_view text);
 
 /// What is asked for: without userinfo, which goes into a header.

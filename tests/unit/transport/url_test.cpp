@@ -121,3 +121,44 @@ TEST_CASE("path_of_file_url: this machine's files only") {
     CHECK(error_from([&] { path_of_file_url(text); }).code == ExitCode::usage);
   }
 }
+
+TEST_CASE("parse_url: an object's name is taken literally and encoded whole") {
+  const Url url = parse_url("S3://My.Bucket_1/d//e/x/../y p%25?q#1+\xC3\xBC");
+  CHECK(url.scheme == "s3");
+  CHECK(url.host == "My.Bucket_1");
+  CHECK(url.path == "/d//e/x/../y%20p%2525%3Fq%231%2B%C3%BC");
+  CHECK(url.query.empty());
+  CHECK(last_component(url) == "y p%25?q#1+\xC3\xBC");
+  CHECK(with_path_suffix(url, ".manifest.json").path == url.path + ".manifest.json");
+  CHECK(parse_url("gs://b").path == "/");
+  CHECK(parse_url("s3://b//k").path == "//k");
+}
+
+TEST_CASE("parse_url: a shared access signature ends an az URL, and nothing else does") {
+  const Url url = parse_url("az://c/what?.npz?sv=1&sig=a%2Bb");
+  CHECK(url.path == "/what%3F.npz");
+  CHECK(url.query == "?sv=1&sig=a%2Bb");
+  CHECK(parse_url("az://c/b?design=1").query.empty());
+}
+
+TEST_CASE("parse_url: what names no object is a usage error that quotes no secret") {
+  for (const char* text : {"s3://", "s3:///key", "s3://key:secret@bucket/x", "s3://b:80/x",
+                           "s3://b%2F/x", "gs://b c/x", "s3://b/\n"}) {
+    INFO(text);
+    const Error error = error_from([&] { parse_url(text); });
+    CHECK(error.code == ExitCode::usage);
+    CHECK(std::string(error.what()).find("secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("display_url: an object as it was given, nothing after a question mark") {
+  CHECK(display_url(parse_url("s3://b/a b%41")) == "s3://b/a b%41");
+  CHECK(display_url(parse_url("s3://b/k?X-Amz-Signature=secret")) == "s3://b/k?…");
+  CHECK(display_url(parse_url("az://c/b?sv=1&sig=secret")) == "az://c/b?…");
+}
+
+TEST_CASE("same_origin: of objects, the bucket") {
+  CHECK(same_origin(parse_url("s3://b/x"), parse_url("s3://b/y")));
+  CHECK_FALSE(same_origin(parse_url("s3://b/x"), parse_url("s3://c/x")));
+  CHECK_FALSE(same_origin(parse_url("s3://b/x"), parse_url("gs://b/x")));
+}

@@ -1,0 +1,180 @@
+#include "transport/s3.hpp"
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "credentials/time.hpp"
+#include "credentials/xml.hpp"
+#include "transport/download.hpp"
+#include "transport/s3_session.hpp"
+#include "transport/s3_upload.hpp"
+#include "transport/store_reply.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_max_page_bytes = std::size_t{16} << 20U;
+constexpr std::string_view k_metadata_prefix = "x-amz-meta-";
+
+/// encoding-type=url: as a form is encoded, a blank as `+`.
+std::string decode_listed(std::string_view text, const std::string& subject) {
+  std::string percent(text);
+  for (char& c : percent) {
+    if (c == '+') c = ' ';
+  }
+  const auto key = percent_decode(percent);
+  if (!key) throw bad_answer(subject, "the listing has a name that is not encoded as asked for");
+  return *key;
+}
+
+class S3Transport final : public Transport {
+ public:
+  explicit S3Transport(const TransportOptions& options)
+      : session_(options), rules_(pin_by_if_match()) {}
+
+  Capabilities capabilities() const override {
+    Capabilities found;
+    found.conditional_upload = session_.at_aws();
+    found.min_part_bytes = std::uint64_t{5} << 20U;
+    found.max_part_bytes = found.max_put_bytes = std::uint64_t{5} << 30U;
+    found.max_parts = 10'000;
+    return found;
+  }
+
+  std::optional<ObjectInfo> stat(const Url& url) override {
+    const std::string subject = display_url(url);
+    Probe probe(subject);
+    HttpReply reply = session_.call(object(url), &probe, session_.calls().retrier());
+    if (reply.head.status == 416) {  // it is empty; a range of nothing tells nothing more
+      S3Ask ask = object(url);
+      ask.method = "HEAD";
+      reply = session_.call(ask);
+    }
+    if (reply.head.status == 404) return std::nullopt;
+    if (!is_success(reply.head.status)) throw status_error(subject, reply.head.status);
+    return object_info(reply.head, rules_, k_metadata_prefix);
+  }
+
+  GetOutcome get(const Url& url, Receiver& receiver, std::uint64_t max_bytes) override {
+    const std::string subject = display_url(url);
+    Retrier retrier = session_.calls().retrier();
+    Download download(subject, receiver, max_bytes, rules_, session_.calls(), retrier);
+    return download.outcome(session_.call(object(url), &download, retrier));
+  }
+
+  RangeOutcome get_range(const Url& url, const ObjectInfo& pinned, std::uint64_t offset,
+                         std::uint64_t length, Receiver& receiver) override {
+    const std::string subject = display_url(url);
+    Retrier retrier = session_.calls().retrier();
+    RangeRead range(subject, pinned, offset, length, receiver, rules_, session_.calls(), retrier);
+    return range.outcome(session_.call(object(url), &range, retrier));
+  }
+
+  std::optional<ObjectInfo> put(const Url& url, Bytes bytes, const PutOptions& options) override {
+    const S3Payload payload(bytes, session_.signs_payload());
+    S3Ask ask = object(url);
+    ask.method = "PUT";
+    ask.headers = s3_put_headers(options);
+    ask.headers.emplace_back("Content-MD5", base64_encode(payload.md5));
+    ask.body = &payload.body;
+    ask.payload_hash = payload.hash;
+    const HttpReply reply = session_.call(ask);
+    const int status = reply.head.status;
+    if (is_success(status)) {
+      return ObjectInfo{
+          bytes.size(), std::string(reply.head.find("etag").value_or("")), options.metadata, {}};
+    }
+    const bool gone = status == 404 && options.condition == PutOptions::Condition::if_version;
+    if (status != 412 && !gone) {
+      throw status_error(display_url(url), status, xml_error_code(reply));
+    }
+    if (reply.attempts > 1) {
+      const auto present = stat(url);
+      if (present && is_own_work(*present, options, bytes.size())) return present;
+    }
+    return std::nullopt;
+  }
+
+  std::unique_ptr<Upload> begin_upload(const Url& url, const PutOptions& options,
+                                       std::optional<std::uint64_t>) override {
+    require_key(url);
+    return begin_s3_upload(session_, *this, url, options);
+  }
+
+  void list(const Url& prefix, const ListPage& page) override {
+    const std::string subject = display_url(prefix);
+    S3Ask ask;
+    ask.url = prefix;
+    ask.of_bucket = true;
+    ask.max_reply_bytes = k_max_page_bytes;
+    const std::string names = percent_decode(prefix.path.substr(1)).value_or("");
+    std::string token;
+    for (;;) {
+      ask.query = {{"list-type", "2"}, {"encoding-type", "url"}, {"prefix", names}};
+      if (!token.empty()) ask.query.emplace_back("continuation-token", token);
+      const HttpReply reply = session_.call(ask);
+      if (!is_success(reply.head.status)) {
+        throw status_error(subject, reply.head.status, xml_error_code(reply));
+      }
+      const XmlElement root = parse_xml(reply.body, subject);
+      if (root.name != "ListBucketResult") throw bad_answer(subject, "the answer is no listing");
+      if (!page(listed(root, prefix)) || root.text_of("IsTruncated") != "true") return;
+      const std::string next(root.text_of("NextContinuationToken"));
+      if (next.empty() || next == token) throw bad_answer(subject, "the listing does not go on");
+      token = next;
+    }
+  }
+
+  void remove(const Url& url) override {
+    S3Ask ask = object(url);
+    ask.method = "DELETE";
+    const HttpReply reply = session_.call(ask);
+    if (!is_success(reply.head.status) && reply.head.status != 404) {
+      throw status_error(display_url(url), reply.head.status, xml_error_code(reply));
+    }
+  }
+
+  TransferFigures figures() const override { return session_.calls().figures(); }
+
+ private:
+  static void require_key(const Url& url) {
+    if (url.path != "/") return;
+    throw Error(ExitCode::usage, "usage", display_url(url),
+                "expected s3://BUCKET/KEY, found no key");
+  }
+
+  static S3Ask object(const Url& url) {
+    require_key(url);
+    S3Ask ask;
+    ask.url = url;
+    return ask;
+  }
+
+  static std::vector<ListedObject> listed(const XmlElement& root, const Url& prefix) {
+    const std::string subject = display_url(prefix);
+    std::vector<ListedObject> objects;
+    for (const XmlElement& element : root.children) {
+      if (element.name != "Contents") continue;
+      const auto size = parse_decimal(element.text_of("Size"));
+      if (!size) throw bad_answer(subject, "the listing has an object without a size");
+      ListedObject object;
+      object.url = prefix;
+      object.url.path = "/" + percent_encode_path(decode_listed(element.text_of("Key"), subject));
+      object.size_bytes = *size;
+      object.version = element.text_of("ETag");
+      object.modified_s = parse_timestamp(element.text_of("LastModified"));
+      objects.push_back(std::move(object));
+    }
+    return objects;
+  }
+
+  mutable S3Session session_;
+  PinRules rules_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> open_s3_transport(const TransportOptions& options) {
+  return std::make_unique<S3Transport>(options);
+}
+
+}  // namespace mad

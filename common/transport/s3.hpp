@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "transport/transport.hpp"
+
+namespace mad {
+
+/// s3://bucket/key, at AWS or at a store that speaks its protocol
+/// (https://docs.aws.amazon.com/AmazonS3/latest/API/).
+///
+/// Ranges under `If-Match: ETAG`.  Every body goes with its Content-MD5 and, over http, its
+/// SHA-256 in the signature.  An upload's metadata is what was given at its start.  Stores
+/// other than AWS are known to ignore a condition on CompleteMultipartUpload; there it is
+/// a look beforehand (Capabilities::conditional_upload).
+std::unique_ptr<Transport> open_s3_transport(const TransportOptions& options);
+
+}  // namespace mad

@@ -1,0 +1,267 @@
+#include "transport/s3_upload.hpp"
+
+#include <mutex>
+#include <stdexcept>
+
+#include "base/log.hpp"
+#include "credentials/xml.hpp"
+#include "hash/md5.hpp"
+#include "hash/sha256.hpp"
+#include "transport/store_reply.hpp"
+
+namespace mad {
+namespace {
+
+constexpr std::size_t k_max_upload_id_bytes = 2048;
+constexpr int k_abort_attempts = 3;
+
+std::string xml_escape(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::string hex(std::string_view bytes) {
+  constexpr std::string_view k_digits = "0123456789abcdef";
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += {k_digits[byte >> 4U], k_digits[byte & 15U]};
+  }
+  return out;
+}
+
+std::string md5_text(Bytes bytes) {
+  const Md5 digest = md5_of(bytes);
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+class S3Upload final : public Upload {
+ public:
+  S3Upload(S3Session& session, Transport& transport, const Url& url, const PutOptions& options)
+      : session_(session),
+        transport_(transport),
+        url_(url),
+        subject_(display_url(url)),
+        options_(options) {
+    const MemoryBody empty({});
+    S3Ask ask;
+    ask.method = "POST";
+    ask.url = url_;
+    ask.query = {{"uploads", ""}};
+    PutOptions unconditional = options;
+    unconditional.condition = PutOptions::Condition::none;
+    ask.headers = s3_put_headers(unconditional);
+    ask.body = &empty;
+    ask.payload_hash = to_hex(Sha256::of({}));
+    const HttpReply reply = session_.call(ask);
+    if (!is_success(reply.head.status)) throw status_error(subject_, reply.head.status);
+    id_ = parse_xml(reply.body, subject_).text_of("UploadId");
+    if (id_.empty() || id_.size() > k_max_upload_id_bytes) {
+      throw bad_answer(subject_, "the store gives no upload ID");
+    }
+  }
+
+  ~S3Upload() override { abort(); }
+  S3Upload(const S3Upload&) = delete;
+  S3Upload& operator=(const S3Upload&) = delete;
+
+  void put_part(std::uint32_t index, Bytes bytes) override {
+    const S3Payload payload(bytes, session_.signs_payload());
+    S3Ask ask;
+    ask.method = "PUT";
+    ask.url = url_;
+    ask.query = {{"partNumber", std::to_string(index + 1)}, {"uploadId", id_}};
+    ask.headers = {{"Content-MD5", base64_encode(payload.md5)}};
+    ask.body = &payload.body;
+    ask.payload_hash = payload.hash;
+    const HttpReply reply = session_.call(ask);
+    if (!is_success(reply.head.status)) {
+      throw status_error(subject_, reply.head.status, xml_error_code(reply));
+    }
+    const auto etag = reply.head.find("etag");
+    if (!etag || etag->empty()) throw bad_answer(subject_, "the store gives no ETag for a part");
+    const std::lock_guard lock(mutex_);
+    if (parts_.size() <= index) parts_.resize(index + 1);
+    parts_[index] = {std::string(*etag), payload.md5, bytes.size()};
+  }
+
+  std::optional<ObjectInfo> finish(const Metadata&) override {
+    if (parts_.empty()) {  // which S3 completes to nothing at all
+      abort();
+      return transport_.put(url_, {}, options_);
+    }
+    if (!condition_may_hold()) {
+      abort();
+      return std::nullopt;
+    }
+    const std::string list = part_list();
+    const S3Payload payload(as_bytes(list), session_.signs_payload());
+    S3Ask ask;
+    ask.method = "POST";
+    ask.url = url_;
+    ask.query = {{"uploadId", id_}};
+    ask.headers = s3_condition_headers(options_);
+    ask.headers.emplace_back("Content-Type", "application/xml");
+    ask.body = &payload.body;
+    ask.payload_hash = payload.hash;
+    const HttpReply reply = session_.call(ask);
+    return completed(reply);
+  }
+
+  void abort() noexcept override {
+    if (ended_) return;
+    ended_ = true;
+    try {
+      S3Ask ask;
+      ask.method = "DELETE";
+      ask.url = url_;
+      ask.query = {{"uploadId", id_}};
+      for (int attempt = 0; attempt < k_abort_attempts; ++attempt) {
+        const int status = session_.call_past_interruption(ask);
+        if (is_success(status) || status == 404) return;
+      }
+      log_warning(subject_ +
+                  ": the upload could not be aborted; its parts may be left in the store");
+    } catch (...) {
+      // Without memory there is nothing to say it with.
+    }
+  }
+
+ private:
+  struct Part {
+    std::string etag;
+    std::string md5;
+    std::uint64_t size_bytes = 0;
+  };
+
+  /// For stores that ignore the condition on what completes the upload.
+  bool condition_may_hold() {
+    using Condition = PutOptions::Condition;
+    if (options_.condition == Condition::none) return true;
+    const auto present = transport_.stat(url_);
+    if (options_.condition == Condition::if_absent) return !present;
+    return present && present->version == options_.version;
+  }
+
+  std::string part_list() const {
+    std::string list =
+        "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (parts_[i].etag.empty()) throw std::logic_error("Upload: a part is missing");
+      list += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" +
+              xml_escape(parts_[i].etag) + "</ETag></Part>";
+    }
+    return list + "</CompleteMultipartUpload>";
+  }
+
+  /// As S3 and radosgw make it where nothing is encrypted: the MD5 of the parts' MD5s.
+  std::string usual_etag() const {
+    std::string md5s;
+    for (const Part& part : parts_) md5s += part.md5;
+    return '"' + hex(md5_text(as_bytes(md5s))) + "-" + std::to_string(parts_.size()) + '"';
+  }
+
+  std::optional<ObjectInfo> completed(const HttpReply& reply) {
+    const int status = reply.head.status;
+    if (status == 412 || status == 409) {
+      abort();
+      return std::nullopt;
+    }
+    std::uint64_t size_bytes = 0;
+    for (const Part& part : parts_) size_bytes += part.size_bytes;
+    const std::optional<ObjectInfo> present = transport_.stat(url_);
+    if (status == 404) {
+      // The answer that it is complete may have been lost, and the upload be no more.
+      const bool ours =
+          reply.attempts > 1 && present &&
+          (present->version == usual_etag() || is_own_work(*present, options_, size_bytes));
+      if (!ours) throw status_error(subject_, status, xml_error_code(reply));
+      ended_ = true;
+      return present;
+    }
+    ended_ = true;
+    const std::string etag(parse_xml(reply.body, subject_).text_of("ETag"));
+    if (!present || unquoted(present->version) != unquoted(etag)) {
+      // Replaced or removed since: by someone who came after us.
+      return ObjectInfo{size_bytes, etag, options_.metadata, {}};
+    }
+    if (present->size_bytes != size_bytes) {
+      throw stored_size_mismatch(subject_, size_bytes, present->size_bytes);
+    }
+    return present;
+  }
+
+  static std::string_view unquoted(std::string_view etag) {
+    if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') {
+      etag = etag.substr(1, etag.size() - 2);
+    }
+    return etag;
+  }
+
+  S3Session& session_;
+  Transport& transport_;
+  Url url_;
+  std::string subject_;
+  PutOptions options_;
+  std::string id_;
+  bool ended_ = false;
+  std::mutex mutex_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace
+
+S3Payload::S3Payload(Bytes bytes, bool signs_payload)
+    : body(bytes),
+      md5(md5_text(bytes)),
+      hash(signs_payload ? to_hex(Sha256::of(bytes)) : std::string()) {}
+
+std::vector<std::pair<std::string, std::string>> s3_condition_headers(const PutOptions& options) {
+  switch (options.condition) {
+    case PutOptions::Condition::none:
+      return {};
+    case PutOptions::Condition::if_absent:
+      return {{"If-None-Match", "*"}};
+    case PutOptions::Condition::if_version:
+      break;
+  }
+  // Without its quotes: AWS takes both, radosgw only this.
+  std::string etag = options.version;
+  etag.erase(0, etag.rfind('"', 0) == 0 ? 1 : 0);
+  if (!etag.empty() && etag.back() == '"') etag.pop_back();
+  return {{"If-Match", etag}};
+}
+
+std::vector<std::pair<std::string, std::string>> s3_put_headers(const PutOptions& options) {
+  auto headers = s3_condition_headers(options);
+  headers.emplace_back("Content-Type", options.content_type);
+  for (const auto& [name, value] : options.metadata) {
+    headers.emplace_back("x-amz-meta-" + name, value);
+  }
+  return headers;
+}
+
+std::unique_ptr<Upload> begin_s3_upload(S3Session& session, Transport& transport, const Url& url,
+                                        const PutOptions& options) {
+  return std::make_unique<S3Upload>(session, transport, url, options);
+}
+
+}  // namespace mad
