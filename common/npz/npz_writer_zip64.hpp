@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "npz/npz_writer.hpp"
 #include "npz/zip_format.hpp"
 
