@@ -21,7 +21,7 @@ std::optional<std::string> find_url(const Surroundings& surroundings) {
     }
     return "http://169.254.170.2" + *relative;
   }
-  const auto full = surroundings.variable(k_full);
+  auto full = surroundings.variable(k_full);
   if (!full) return std::nullopt;
   const auto parsed = parse_service_url(*full);
   if (!parsed || !may_ask(*parsed)) {

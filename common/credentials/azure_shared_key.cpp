@@ -58,7 +58,7 @@ std::string azure_string_to_sign(const std::string& account, const AzureRequest&
   std::string text = request.method + '\n';
   for (const char* name : k_standard) text += headers[name] + '\n';
   for (const auto& [name, value] : headers) {
-    if (name.rfind("x-ms-", 0) == 0) text += name + ':' + value + '\n';
+    if (name.rfind("x-ms-", 0) == 0) text.append(name).append(":").append(value) += '\n';
   }
   return text + canonical_resource(account, request);
 }

@@ -25,7 +25,7 @@ struct HttpAsk {
   /// For the whole exchange, connecting included.
   std::chrono::milliseconds timeout{10'000};
   ProxyUse proxy = ProxyUse::from_environment;
-  std::size_t max_answer_bytes = 64 * 1024;
+  std::size_t max_answer_bytes = 65536;
 };
 
 struct HttpAnswer {

@@ -56,7 +56,7 @@ std::string names_of(const SignedHeaders& headers) {
 std::string canonical_request(const AwsRequest& request, const std::string& query,
                               const SignedHeaders& headers) {
   std::string text = request.method + '\n' + request.path + '\n' + query + '\n';
-  for (const auto& [name, value] : headers) text += name + ':' + value + '\n';
+  for (const auto& [name, value] : headers) text.append(name).append(":").append(value) += '\n';
   return text + '\n' + names_of(headers) + '\n' + request.payload_hash;
 }
 
@@ -99,7 +99,7 @@ std::string aws_query(const Parameters& parameters) {
   std::sort(encoded.begin(), encoded.end());
   std::string query;
   for (const auto& [name, value] : encoded) {
-    query += (query.empty() ? "" : "&") + name + '=' + value;
+    query.append(query.empty() ? "" : "&").append(name).append("=").append(value);
   }
   return query;
 }

@@ -37,7 +37,7 @@ struct Surroundings {
 /// Error(access_denied, `credentials-invalid`) for what is no regular file, is longer
 /// or cannot be read.
 std::optional<Secret> read_credentials_file(const std::string& path,
-                                            std::size_t max_bytes = 1024 * 1024);
+                                            std::size_t max_bytes = 1U << 20U);
 
 /// What a file or an answer should have been: Error(access_denied, `credentials-invalid`).
 /// `what` quotes no value.
