@@ -61,7 +61,7 @@ class CredentialsSource {
       if (current_ && now < renew_at_) return current_;
     }
     std::unique_lock renewing(renewing_, std::defer_lock);
-    const Pointer usable = still_valid(now);
+    Pointer usable = still_valid(now);
     if (!usable) {
       renewing.lock();
     } else if (!renewing.try_lock()) {

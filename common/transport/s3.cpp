@@ -88,7 +88,7 @@ class S3Transport final : public Transport {
       throw status_error(display_url(url), status, xml_error_code(reply));
     }
     if (reply.attempts > 1) {
-      const auto present = stat(url);
+      auto present = stat(url);
       if (present && is_own_work(*present, options, bytes.size())) return present;
     }
     return std::nullopt;

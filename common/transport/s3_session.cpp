@@ -157,7 +157,12 @@ HttpRequest S3Session::prepare(const S3Ask& ask, Attempt& attempt) {
   const SigningTime time{surroundings_.now(), server_ahead_};
   auto headers = sign_aws(aws, *attempt.credentials, {attempt.region, "s3"}, time);
   headers.insert(headers.end(), aws.headers.begin(), aws.headers.end());
-  for (const auto& [name, value] : headers) request.headers.push_back(name + ": " + value);
+  for (const auto& [name, value] : headers) {
+    std::string line = name;
+    line += ": ";
+    line += value;
+    request.headers.push_back(std::move(line));
+  }
   request.headers.insert(request.headers.end(), other_headers_.begin(), other_headers_.end());
   return request;
 }

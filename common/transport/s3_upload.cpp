@@ -187,7 +187,7 @@ class S3Upload final : public Upload {
     }
     std::uint64_t size_bytes = 0;
     for (const Part& part : parts_) size_bytes += part.size_bytes;
-    const std::optional<ObjectInfo> present = transport_.stat(url_);
+    std::optional<ObjectInfo> present = transport_.stat(url_);
     if (status == 404) {
       // The answer that it is complete may have been lost, and the upload be no more.
       const bool ours =
