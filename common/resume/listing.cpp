@@ -38,7 +38,11 @@ class Walk {
     bool found = false;
     std::vector<std::string> others;
     for (const std::string& name : list_directory(fd, path_in(subject_, prefix))) {
-      const std::string path = prefix.empty() ? name : prefix + '/' + name;
+      std::string path = prefix;
+      if (!path.empty()) {
+        path += '/';
+      }
+      path += name;
       switch (entry(fd, name, path, depth)) {
         case Kind::array:
           found = true;
