@@ -1,3 +1,5 @@
+#include <CLI/CLI.hpp>
+
 // mad-fetch: bring a snapshot here from where it is kept.
 // Contract, output and exit codes: man/mad-fetch.1.
 #include "base/tool.hpp"

@@ -1,3 +1,5 @@
+#include <CLI/CLI.hpp>
+
 // mad-manifest: make, read and compare the manifests of snapshots.
 // Contract, output and exit codes: man/mad-manifest.1.
 

@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include "base/text.hpp"
 #include "base/tool.hpp"
 

@@ -1,10 +1,13 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 
 #include "resume/resume.hpp"
+
+namespace CLI {
+class App;
+}
 
 namespace mad {
 

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
+
 #include "base/text.hpp"
 #include "base/tool.hpp"
 #include "io/pipe.hpp"

@@ -17,7 +17,7 @@ namespace {
 
 std::atomic<bool> line_is_drawn{false};
 
-void put(const std::string& text) {
+void to_terminal(const std::string& text) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
 }
 
@@ -79,12 +79,12 @@ void Progress::draw() {
   if (total_bytes_ && rate > 0 && done_bytes_ <= *total_bytes_) {
     line += "  " + minutes(static_cast<double>(*total_bytes_ - done_bytes_) / rate) + " left";
   }
-  put("\r\033[K" + line.substr(0, terminal_columns() - 1));
+  to_terminal("\r\033[K" + line.substr(0, terminal_columns() - 1));
   line_is_drawn = true;
 }
 
 void clear_progress_line() {
-  if (line_is_drawn.exchange(false)) put("\r\033[K");
+  if (line_is_drawn.exchange(false)) to_terminal("\r\033[K");
 }
 
 }  // namespace mad

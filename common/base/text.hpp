@@ -31,6 +31,9 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 /// `1.50 GiB`, for people.
 std::string format_size(std::uint64_t size_bytes);
 
+/// ASCII letters in lower case, whatever the locale.
+std::string lower_ascii(std::string_view text);
+
 std::vector<std::string_view> split(std::string_view text, char separator);
 
 /// Now, as RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`.

@@ -1,12 +1,15 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/exit_code.hpp"
 #include "base/report.hpp"
+
+namespace CLI {
+class App;
+}
 
 namespace mad {
 

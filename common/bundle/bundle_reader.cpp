@@ -17,8 +17,8 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_block = 512;
-constexpr std::uint64_t k_end_of_archive_bytes = 2 * k_block;
+constexpr std::size_t k_block_bytes = 512;
+constexpr std::uint64_t k_end_of_archive_bytes = 2 * k_block_bytes;
 /// tar pads to a record, 10 KiB by default; more than this is no padding.
 constexpr std::uint64_t k_max_padding_bytes = std::uint64_t{1} << 20U;
 constexpr std::size_t k_max_manifest_member_bytes = std::size_t{8} << 20U;
@@ -54,7 +54,7 @@ bool all_zero(Bytes bytes) {
 }
 
 std::uint64_t rounded_to_block(std::uint64_t offset) {
-  return (offset + k_block - 1) / k_block * k_block;
+  return (offset + k_block_bytes - 1) / k_block_bytes * k_block_bytes;
 }
 
 /// The stream as libarchive takes it: no further than to the end of the block or member

@@ -11,11 +11,11 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_block = 512;
+constexpr std::size_t k_tar_block = 512;
 /// Smaller portions are gathered into parts of this length.
 constexpr std::size_t k_gather_bytes = std::size_t{256} << 10U;
 
-using Block = std::array<std::byte, k_block>;
+using Block = std::array<std::byte, k_tar_block>;
 
 void put_text(Block& block, std::size_t offset, std::string_view text) {
   std::memcpy(block.data() + offset, text.data(), text.size());
@@ -82,14 +82,15 @@ struct BundleWriter::State {
 
   void put_zeros(std::uint64_t count) const {
     static constexpr Block k_zeros{};
-    for (; count > 0; count -= std::min<std::uint64_t>(count, k_block)) {
-      put(Bytes(k_zeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(count, k_block))));
+    for (; count > 0; count -= std::min<std::uint64_t>(count, k_tar_block)) {
+      put(Bytes(k_zeros).first(
+          static_cast<std::size_t>(std::min<std::uint64_t>(count, k_tar_block))));
     }
   }
 
   void put_padded(Bytes bytes) const {
     if (!bytes.empty()) put(bytes);
-    put_zeros((k_block - bytes.size() % k_block) % k_block);
+    put_zeros((k_tar_block - bytes.size() % k_tar_block) % k_tar_block);
   }
 
   void header(const std::string& member_name, std::uint64_t size_bytes) const {
@@ -167,7 +168,7 @@ std::uint64_t BundleWriter::write_file(int file, std::uint64_t offset, std::uint
     s.header(s.next_part_name(), piece);
     const std::uint64_t had = write_from_file(s.fd, file, offset + done, piece, subject);
     done += had;
-    const std::uint64_t padded = (piece + k_block - 1) / k_block * k_block;
+    const std::uint64_t padded = (piece + k_tar_block - 1) / k_tar_block * k_tar_block;
     s.put_zeros(padded - had);
     if (had < piece) break;
   }
@@ -185,7 +186,7 @@ void BundleWriter::seal(const Seal& seal) {
   if (!has_npz(seal.stage)) state_->gathered.clear();
   state_->flush();
   state_->member(std::string(k_seal_member), as_bytes(format_seal(seal)));
-  static constexpr std::array<std::byte, 2 * k_block> k_end_of_archive{};
+  static constexpr std::array<std::byte, 2 * k_tar_block> k_end_of_archive{};
   state_->put(k_end_of_archive);
 }
 

@@ -9,9 +9,9 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_subject = "instance metadata";
+constexpr const char* k_instance_metadata = "instance metadata";
 constexpr const char* k_lifetime = "X-aws-ec2-metadata-token-ttl-seconds";
-constexpr std::int64_t k_lifetime_seconds = 21'600;
+constexpr std::int64_t k_imds_token_seconds = 21'600;
 constexpr const char* k_roles = "/latest/meta-data/iam/security-credentials/";
 
 /// The first line, where it can be a role's name (IAM: letters, digits, `+=,.@_-`).
@@ -48,23 +48,23 @@ HttpAsk AwsMetadata::ask_for(const std::string& path) const {
 bool AwsMetadata::fetch_token() {
   HttpAsk ask = ask_for("/latest/api/token");
   ask.method = "PUT";
-  ask.headers.emplace_back(k_lifetime, Secret(std::to_string(k_lifetime_seconds)));
+  ask.headers.emplace_back(k_lifetime, Secret(std::to_string(k_imds_token_seconds)));
   HttpAnswer answer;
   try {
-    answer = ask_service(surroundings_, ask, k_subject, answered_ ? 3 : 2);
+    answer = ask_service(surroundings_, ask, k_instance_metadata, answered_ ? 3 : 2);
   } catch (const Error& error) {
     if (answered_ || error.code != ExitCode::remote) throw;
     why_ = "no answer from " + printable(endpoint_);
     return false;
   }
   if (answer.status != 200 || !is_token(answer.body.reveal())) {
-    if (answered_) throw refused_by_service(k_subject, answer.status, {});
+    if (answered_) throw refused_by_service(k_instance_metadata, answer.status, {});
     why_ =
         "no session token from " + printable(endpoint_) + ": HTTP " + std::to_string(answer.status);
     return false;
   }
   token_ = answer.body;
-  token_until_ = surroundings_.now() + k_lifetime_seconds - 60;
+  token_until_ = surroundings_.now() + k_imds_token_seconds - 60;
   answered_ = true;
   return true;
 }
@@ -83,13 +83,13 @@ std::optional<Secret> AwsMetadata::get(const std::string& path) {
     }
     HttpAsk ask = ask_for(path);
     ask.headers.emplace_back("X-aws-ec2-metadata-token", token_);
-    HttpAnswer answer = ask_service(surroundings_, ask, k_subject);
+    HttpAnswer answer = ask_service(surroundings_, ask, k_instance_metadata);
     if (answer.status == 200) return answer.body;
     if (answer.status == 401 && attempt == 0) {
       token_ = Secret();
       continue;
     }
-    if (answer.status != 404) throw refused_by_service(k_subject, answer.status, {});
+    if (answer.status != 404) throw refused_by_service(k_instance_metadata, answer.status, {});
     why_ = "no " + path;
     return std::nullopt;
   }
@@ -100,18 +100,18 @@ AwsProvider aws_instance_metadata(const Surroundings& surroundings) {
   return {[metadata](Looked& looked) -> std::optional<AwsCredentials> {
     const auto roles = metadata->get(k_roles);
     if (!roles) {
-      looked.push_back(std::string(k_subject) + ": " + metadata->why());
+      looked.push_back(std::string(k_instance_metadata) + ": " + metadata->why());
       return std::nullopt;
     }
     const auto role = role_in(roles->reveal());
-    if (!role) throw invalid_credentials(k_subject, "expected the name of a role");
+    if (!role) throw invalid_credentials(k_instance_metadata, "expected the name of a role");
     const auto answer = metadata->get(k_roles + *role);
-    if (!answer) throw invalid_credentials(k_subject, "expected credentials of the role");
-    const Secret code = JsonFields(*answer, k_subject).find("Code");
+    if (!answer) throw invalid_credentials(k_instance_metadata, "expected credentials of the role");
+    const Secret code = JsonFields(*answer, k_instance_metadata).find("Code");
     if (!code.empty() && code.reveal() != "Success") {
-      throw refused_by_service(k_subject, 200, code.reveal());
+      throw refused_by_service(k_instance_metadata, 200, code.reveal());
     }
-    return read_aws_json(*answer, k_subject, "Token", k_subject);
+    return read_aws_json(*answer, k_instance_metadata, "Token", k_instance_metadata);
   }};
 }
 

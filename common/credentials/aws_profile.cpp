@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace mad {
 namespace {
@@ -14,14 +15,6 @@ std::string_view trim(std::string_view text) {
   const auto begin = text.find_first_not_of(k_blanks);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(k_blanks) - begin + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
 }
 
 std::string_view without_comment(std::string_view line) {
@@ -98,7 +91,7 @@ class AwsFileParser {
     const auto equals = content.find('=');
     if (equals == std::string_view::npos || equals == 0) fail("'[section]' or 'key = value'");
     if (!in_section_) fail("a section before the first key");
-    key_ = lower(trim(content.substr(0, equals)));
+    key_ = lower_ascii(trim(content.substr(0, equals)));
     const std::string_view value = trim(without_comment(content.substr(equals + 1)));
     block_ = value.empty();
     store(key_, value);
@@ -108,7 +101,7 @@ class AwsFileParser {
   void nested(std::string_view content) {
     const auto equals = content.find('=');
     if (!block_ || equals == std::string_view::npos) return;
-    store(key_ + '.' + lower(trim(content.substr(0, equals))),
+    store(key_ + '.' + lower_ascii(trim(content.substr(0, equals))),
           trim(without_comment(content.substr(equals + 1))));
   }
 

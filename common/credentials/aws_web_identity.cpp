@@ -8,7 +8,7 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_subject = "web identity";
+constexpr const char* k_web_identity = "web identity";
 
 struct WebIdentity {
   std::string token_file;
@@ -46,7 +46,8 @@ std::optional<WebIdentity> find_identity(const Surroundings& surroundings,
   if (!file) return std::nullopt;
   const auto role = setting("AWS_ROLE_ARN", "role_arn");
   if (!role) {
-    throw invalid_credentials(k_subject, "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN");
+    throw invalid_credentials(k_web_identity,
+                              "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN");
   }
   return WebIdentity{surroundings.expand_home(*file), *role,
                      setting("AWS_ROLE_SESSION_NAME", "role_session_name")
@@ -74,7 +75,7 @@ HttpAsk ask_sts(const WebIdentity& identity) {
 /// The service's word for its refusal, where it says one in the form of STS.
 std::string error_code(const HttpAnswer& answer) {
   try {
-    const XmlElement root = parse_xml(answer.body.reveal(), k_subject);
+    const XmlElement root = parse_xml(answer.body.reveal(), k_web_identity);
     const XmlElement* const error = root.find("Error");
     return error == nullptr ? std::string() : std::string(error->text_of("Code"));
   } catch (const Error&) {
@@ -86,26 +87,27 @@ Secret take_text(XmlElement& parent, const char* name) {
   XmlElement* const element = parent.find(name);
   Secret text = element == nullptr ? Secret() : Secret(std::move(element->text));
   if (!is_token(text.reveal())) {
-    throw invalid_credentials(k_subject, std::string("expected '") + name + "' in STS's answer");
+    throw invalid_credentials(k_web_identity,
+                              std::string("expected '") + name + "' in STS's answer");
   }
   return text;
 }
 
 AwsCredentials read_answer(const HttpAnswer& answer) {
-  XmlElement root = parse_xml(answer.body.reveal(), k_subject);
+  XmlElement root = parse_xml(answer.body.reveal(), k_web_identity);
   XmlElement* const result = root.find("AssumeRoleWithWebIdentityResult");
   XmlElement* const found = result == nullptr ? nullptr : result->find("Credentials");
   if (root.name != "AssumeRoleWithWebIdentityResponse" || found == nullptr) {
-    throw invalid_credentials(k_subject, "expected an AssumeRoleWithWebIdentityResponse");
+    throw invalid_credentials(k_web_identity, "expected an AssumeRoleWithWebIdentityResponse");
   }
   AwsCredentials credentials;
-  credentials.provider = k_subject;
+  credentials.provider = k_web_identity;
   credentials.access_key_id = take_text(*found, "AccessKeyId").reveal();
   credentials.secret_access_key = take_text(*found, "SecretAccessKey");
   credentials.session_token = take_text(*found, "SessionToken");
   credentials.expires_at = parse_timestamp(take_text(*found, "Expiration").reveal());
   if (!credentials.expires_at) {
-    throw invalid_credentials(k_subject, "expected 'Expiration' to be an RFC 3339 time");
+    throw invalid_credentials(k_web_identity, "expected 'Expiration' to be an RFC 3339 time");
   }
   return credentials;
 }
@@ -119,9 +121,9 @@ AwsProvider aws_web_identity(const Surroundings& surroundings, const AwsOptions&
       looked.emplace_back("web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set");
       return std::nullopt;
     }
-    const HttpAnswer answer = ask_service(surroundings, ask_sts(*identity), k_subject);
+    const HttpAnswer answer = ask_service(surroundings, ask_sts(*identity), k_web_identity);
     if (answer.status != 200) {
-      throw refused_by_service(k_subject, answer.status, error_code(answer));
+      throw refused_by_service(k_web_identity, answer.status, error_code(answer));
     }
     return read_answer(answer);
   }};

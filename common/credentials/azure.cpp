@@ -24,7 +24,7 @@ void require_account(const std::string& account) {
 }
 
 /// Not quoted where it is wrong: it may hold a signature.
-std::string checked_endpoint(std::string url) {
+std::string checked_blob_endpoint(std::string url) {
   if (!parse_service_url(url) || url.find_first_of("?#") != std::string::npos) {
     throw usage_error("endpoint URL",
                       "expected http(s)://HOST[:PORT][/PATH] without userinfo or query");
@@ -76,7 +76,7 @@ AzureSettings resolve_azure_settings(const Surroundings& surroundings,
   } else {
     settings.blob_endpoint = "https://" + settings.account + ".blob.core.windows.net";
   }
-  settings.blob_endpoint = checked_endpoint(settings.blob_endpoint);
+  settings.blob_endpoint = checked_blob_endpoint(settings.blob_endpoint);
   return settings;
 }
 

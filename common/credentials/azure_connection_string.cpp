@@ -15,14 +15,6 @@ constexpr const char* k_emulator_endpoint = "http://127.0.0.1:10000/devstoreacco
 constexpr const char* k_emulator_key =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 /// `Name=value;…`, names in any case.
 std::map<std::string, Secret> parse_settings(std::string_view text) {
   std::map<std::string, Secret> settings;
@@ -38,7 +30,7 @@ std::map<std::string, Secret> parse_settings(std::string_view text) {
                                                 "between them");
     }
     Secret value = Secret::copy_of(setting.substr(equals + 1));
-    if (!settings.emplace(lower(setting.substr(0, equals)), value).second) {
+    if (!settings.emplace(lower_ascii(setting.substr(0, equals)), value).second) {
       throw invalid_credentials(
           k_variable, "setting " + std::to_string(position) + ": expected each name once");
     }
@@ -60,7 +52,7 @@ AzureConnection connection_of(const std::map<std::string, Secret>& settings) {
   };
   const auto text = [&](const char* name) { return std::string(secret(name).reveal()); };
   AzureConnection connection;
-  if (lower(text("usedevelopmentstorage")) == "true") {
+  if (lower_ascii(text("usedevelopmentstorage")) == "true") {
     connection.account = k_emulator_account;
     connection.blob_endpoint = k_emulator_endpoint;
     connection.key = Secret(k_emulator_key);
@@ -73,7 +65,7 @@ AzureConnection connection_of(const std::map<std::string, Secret>& settings) {
   if (connection.account.empty()) connection.account = account_of(connection.blob_endpoint);
   if (connection.blob_endpoint.empty() && !connection.account.empty()) {
     const std::string suffix = text("endpointsuffix");
-    const std::string protocol = lower(text("defaultendpointsprotocol"));
+    const std::string protocol = lower_ascii(text("defaultendpointsprotocol"));
     connection.blob_endpoint = (protocol == "http" ? "http://" : "https://") + connection.account +
                                ".blob." + (suffix.empty() ? "core.windows.net" : suffix);
   }

@@ -4,7 +4,7 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_subject = "managed identity";
+constexpr const char* k_managed_identity = "managed identity";
 constexpr const char* k_url =
     "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&"
     "resource=https://storage.azure.com/";
@@ -32,22 +32,22 @@ AzureProvider azure_managed_identity(const Surroundings& surroundings) {
     const std::int64_t now = surroundings.now();
     HttpAnswer answer;
     try {
-      answer = ask_service(surroundings, ask_for_token(surroundings, *answered), k_subject,
+      answer = ask_service(surroundings, ask_for_token(surroundings, *answered), k_managed_identity,
                            *answered ? 3 : 2);
     } catch (const Error& error) {
       if (*answered || error.code != ExitCode::remote) throw;
-      looked.push_back(std::string(k_subject) + ": no answer from 169.254.169.254");
+      looked.push_back(std::string(k_managed_identity) + ": no answer from 169.254.169.254");
       return std::nullopt;
     }
     // 400 is a machine without an identity, 404 another cloud's service.
     if (!*answered && answer.status != 200) {
-      looked.push_back(std::string(k_subject) + ": HTTP " + std::to_string(answer.status) +
+      looked.push_back(std::string(k_managed_identity) + ": HTTP " + std::to_string(answer.status) +
                        " from 169.254.169.254");
       return std::nullopt;
     }
-    const OAuthToken token = read_oauth_answer(answer, k_subject, now);
+    const OAuthToken token = read_oauth_answer(answer, k_managed_identity, now);
     *answered = true;
-    return AzureCredentials{AzureBearer{token.token}, token.expires_at, k_subject};
+    return AzureCredentials{AzureBearer{token.token}, token.expires_at, k_managed_identity};
   }};
 }
 

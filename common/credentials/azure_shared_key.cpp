@@ -4,20 +4,13 @@
 #include <array>
 #include <map>
 
+#include "base/text.hpp"
 #include "credentials/time.hpp"
 
 namespace mad {
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-std::string trim(std::string_view value) {
+std::string without_outer_blanks(std::string_view value) {
   const auto begin = value.find_first_not_of(" \t");
   if (begin == std::string_view::npos) return {};
   return std::string(value.substr(begin, value.find_last_not_of(" \t") - begin + 1));
@@ -25,7 +18,7 @@ std::string trim(std::string_view value) {
 
 std::string canonical_resource(const std::string& account, const AzureRequest& request) {
   std::map<std::string, std::vector<std::string>> values;
-  for (const auto& [name, value] : request.query) values[lower(name)].push_back(value);
+  for (const auto& [name, value] : request.query) values[lower_ascii(name)].push_back(value);
   std::string text = '/' + account + request.path;
   for (auto& [name, row] : values) {
     std::sort(row.begin(), row.end());
@@ -39,7 +32,8 @@ std::string canonical_resource(const std::string& account, const AzureRequest& r
 
 std::string azure_string_to_sign(const std::string& account, const AzureRequest& request) {
   std::map<std::string, std::string> headers;
-  for (const auto& [name, value] : request.headers) headers[lower(name)] = trim(value);
+  for (const auto& [name, value] : request.headers)
+    headers[lower_ascii(name)] = without_outer_blanks(value);
   // Since 2015-02-21 a length of 0 is signed as nothing.
   if (headers["content-length"] == "0") headers["content-length"].clear();
   if (headers.count("x-ms-date") != 0) headers["date"].clear();

@@ -3,7 +3,7 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_subject = "metadata server";
+constexpr const char* k_metadata_server = "metadata server";
 constexpr const char* k_path = "/computeMetadata/v1/instance/service-accounts/default/token";
 
 }  // namespace
@@ -25,24 +25,25 @@ GoogleProvider google_metadata(const Surroundings& surroundings) {
     const std::int64_t now = surroundings.now();
     HttpAnswer answer;
     try {
-      answer = ask_service(surroundings, ask, k_subject, *answered ? 3 : 2);
+      answer = ask_service(surroundings, ask, k_metadata_server, *answered ? 3 : 2);
     } catch (const Error& error) {
       if (*answered || error.code != ExitCode::remote) throw;
-      looked.push_back(std::string(k_subject) + ": no answer from " + printable(host));
+      looked.push_back(std::string(k_metadata_server) + ": no answer from " + printable(host));
       return std::nullopt;
     }
     // Another cloud's service or a hotel's portal would answer something, too.
     if (answer.find("metadata-flavor") != "Google") {
-      looked.push_back(std::string(k_subject) + ": " + printable(host) + " is not Google's");
+      looked.push_back(std::string(k_metadata_server) + ": " + printable(host) +
+                       " is not Google's");
       return std::nullopt;
     }
     if (answer.status == 404) {
-      looked.push_back(std::string(k_subject) + ": the machine has no service account");
+      looked.push_back(std::string(k_metadata_server) + ": the machine has no service account");
       return std::nullopt;
     }
-    const OAuthToken token = read_oauth_answer(answer, k_subject, now);
+    const OAuthToken token = read_oauth_answer(answer, k_metadata_server, now);
     *answered = true;
-    return GoogleCredentials{token.token, token.expires_at, k_subject};
+    return GoogleCredentials{token.token, token.expires_at, k_metadata_server};
   }};
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* k_scope = "https://www.googleapis.com/auth/devstorage.read_write";
 constexpr const char* k_token_url = "https://oauth2.googleapis.com/token";
-constexpr std::int64_t k_lifetime_seconds = 3600;
+constexpr std::int64_t k_assertion_seconds = 3600;
 /// Google forgives a few minutes.
 constexpr std::int64_t k_tolerable_skew_seconds = 60;
 
@@ -40,7 +40,7 @@ Secret make_assertion(const Account& account, const std::string& subject, std::i
   const std::string claims =
       "{\"iss\":" + json_quote(account.email) + ",\"scope\":" + json_quote(k_scope) +
       ",\"aud\":" + json_quote(account.token_url) + ",\"iat\":" + std::to_string(now) +
-      ",\"exp\":" + std::to_string(now + k_lifetime_seconds) + '}';
+      ",\"exp\":" + std::to_string(now + k_assertion_seconds) + '}';
   std::string assertion = base64url_encode(header) + '.' + base64url_encode(claims);
   const auto signature = sign_rs256(account.private_key.reveal(), assertion);
   if (!signature) {

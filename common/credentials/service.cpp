@@ -15,14 +15,6 @@ bool is_transient(int status) {
   return status == 408 || status == 429 || status >= 500;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 }  // namespace
 
 HttpAnswer ask_service(const Surroundings& surroundings, const HttpAsk& ask,
@@ -56,7 +48,7 @@ std::optional<ServiceUrl> parse_service_url(std::string_view url) {
   ServiceUrl parsed;
   const auto colon = url.find("://");
   if (colon == std::string_view::npos) return std::nullopt;
-  const std::string scheme = lower(url.substr(0, colon));
+  const std::string scheme = lower_ascii(url.substr(0, colon));
   parsed.encrypted = scheme == "https";
   if (!parsed.encrypted && scheme != "http") return std::nullopt;
   if (!is_token(url) || url.find_first_of("\\\"<>") != std::string_view::npos) return std::nullopt;
@@ -67,11 +59,11 @@ std::optional<ServiceUrl> parse_service_url(std::string_view url) {
   if (authority.substr(0, 1) == "[") {
     const auto end = authority.find(']');
     if (end == std::string_view::npos) return std::nullopt;
-    parsed.host = lower(authority.substr(1, end - 1));
+    parsed.host = lower_ascii(authority.substr(1, end - 1));
     port = authority.substr(end + 1);
   } else {
     const auto end = std::min(authority.find(':'), authority.size());
-    parsed.host = lower(authority.substr(0, end));
+    parsed.host = lower_ascii(authority.substr(0, end));
     port = authority.substr(end);
   }
   if (parsed.host.empty()) return std::nullopt;

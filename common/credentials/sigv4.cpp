@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/text.hpp"
 #include "credentials/time.hpp"
 
 namespace mad {
@@ -11,16 +12,8 @@ namespace {
 /// Lower-case names to values as they are signed; sorted by name.
 using SignedHeaders = std::map<std::string, std::string>;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 /// Without blanks at its ends, a row of them within as one.
-std::string trim(std::string_view value) {
+std::string with_single_blanks(std::string_view value) {
   std::string out;
   for (const char c : value) {
     const bool blank = c == ' ' || c == '\t';
@@ -35,9 +28,9 @@ std::string trim(std::string_view value) {
 }
 
 void add(SignedHeaders& headers, std::string_view name, std::string_view value) {
-  std::string& joined = headers[lower(name)];
+  std::string& joined = headers[lower_ascii(name)];
   if (!joined.empty()) joined += ',';
-  joined += trim(value);
+  joined += with_single_blanks(value);
 }
 
 SignedHeaders headers_of(const AwsRequest& request) {

@@ -80,10 +80,7 @@ PublishOptions publish_options(const FetchOptions& options) {
 
 /// PATH itself, or the source's name inside it where it is a directory.
 std::string output_path(const std::string& output, const std::string& url) {
-  struct ::stat status {};
-  const bool directory =
-      output.back() == '/' || (stat(output.c_str(), &status) == 0 && S_ISDIR(status.st_mode));
-  if (!directory) return output;
+  if (output.back() != '/' && !is_directory(output)) return output;
   return output + (output.back() == '/' ? "" : "/") + snapshot_name(url);
 }
 

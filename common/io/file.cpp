@@ -87,6 +87,11 @@ Fd open_directory(const std::string& path) {
   return fd;
 }
 
+bool is_directory(const std::string& path) {
+  struct ::stat status {};
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 struct ::stat stat_fd(int fd, const std::string& subject) {
   struct ::stat status {};
   if (fstat(fd, &status) != 0) throw system_error("stat", subject, errno);

@@ -21,6 +21,9 @@ Fd open_regular_at(int directory, const std::string& name, const std::string& su
 /// Opens a directory for fsync, flock and *at calls; follows links.
 Fd open_directory(const std::string& path);
 
+/// Whether a directory is there, or a link to one.
+bool is_directory(const std::string& path);
+
 struct ::stat stat_fd(int fd, const std::string& subject);
 
 /// The whole of a small file; more than `max_bytes` is refused (`too-large`).

@@ -352,6 +352,10 @@ JsonMembers json_members(std::string_view text) {
   return members;
 }
 
+JsonKind json_kind(std::string_view text) {
+  return JsonCursor(text, {}).kind();
+}
+
 std::string json_characters(std::string_view text) {
   return JsonCursor(text, validated_origin()).read_string(JsonDialect::python);
 }

@@ -91,6 +91,9 @@ std::optional<std::int64_t> json_integer(std::string_view text);
 using JsonMembers = std::vector<std::pair<std::string, std::string_view>>;
 JsonMembers json_members(std::string_view text);
 
+/// What kind of value the text of one is.
+JsonKind json_kind(std::string_view text);
+
 /// The characters of a string's text.
 std::string json_characters(std::string_view text);
 

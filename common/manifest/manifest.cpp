@@ -23,13 +23,9 @@ struct RawManifest {
               std::string(key) + ": expected " + expected + ", found " + found);
 }
 
-JsonKind kind_of(std::string_view raw) {
-  return JsonCursor(raw, {}).kind();
-}
-
 /// A scalar as it stands there, anything else by its kind.
 std::string found_text(std::string_view raw) {
-  const JsonKind kind = kind_of(raw);
+  const JsonKind kind = json_kind(raw);
   if (kind == JsonKind::array || kind == JsonKind::object) return std::string(name_of(kind));
   return printable(raw, 80);
 }
@@ -108,7 +104,7 @@ Digest digest_of(std::string_view raw, const std::string& key, const std::string
 /// Nothing where the list is by another algorithm: a later writer's, not a defect.
 std::optional<Chunks> chunks_of(std::string_view raw, std::optional<std::uint64_t> size_bytes,
                                 const std::string& subject) {
-  if (kind_of(raw) != JsonKind::object) refuse(subject, "chunks", "an object", found_text(raw));
+  if (json_kind(raw) != JsonKind::object) refuse(subject, "chunks", "an object", found_text(raw));
   std::optional<std::string_view> algorithm;
   std::optional<std::string_view> chunk_bytes;
   std::optional<std::string_view> digests;
@@ -119,7 +115,7 @@ std::optional<Chunks> chunks_of(std::string_view raw, std::optional<std::uint64_
     if (key.characters == "chunk_bytes") chunk_bytes = value;
     if (key.characters == "digests") digests = value;
   });
-  if (!algorithm || kind_of(*algorithm) != JsonKind::string) {
+  if (!algorithm || json_kind(*algorithm) != JsonKind::string) {
     refuse(subject, "chunks.algorithm", "a string",
            algorithm ? found_text(*algorithm) : "no such key");
   }
@@ -134,7 +130,7 @@ std::optional<Chunks> chunks_of(std::string_view raw, std::optional<std::uint64_
            "a multiple of 64 from 64 to " + std::to_string(k_max_chunk_bytes),
            found_text(*chunk_bytes));
   }
-  if (!digests || kind_of(*digests) != JsonKind::array) {
+  if (!digests || json_kind(*digests) != JsonKind::array) {
     refuse(subject, "chunks.digests", "an array", digests ? found_text(*digests) : "no such key");
   }
   JsonCursor cursor(*digests, {subject, "manifest-invalid"});
@@ -181,13 +177,13 @@ Manifest parse_manifest(std::string_view bytes, const std::string& subject) {
   manifest.sha256 = digest_of(*raw.sha256, "sha256", subject);
   if (raw.size_bytes) manifest.size_bytes = length_value(*raw.size_bytes, "size_bytes", subject);
   if (raw.extra) {
-    if (kind_of(*raw.extra) != JsonKind::object) {
+    if (json_kind(*raw.extra) != JsonKind::object) {
       refuse(subject, "extra", "an object", found_text(*raw.extra));
     }
     manifest.extra = std::string(*raw.extra);
   }
   if (raw.created_at) {
-    if (kind_of(*raw.created_at) != JsonKind::string) {
+    if (json_kind(*raw.created_at) != JsonKind::string) {
       refuse(subject, "created_at", "a string", found_text(*raw.created_at));
     }
     manifest.created_at = json_characters(*raw.created_at);

@@ -48,10 +48,6 @@ std::string other_keys(std::string_view bytes) {
   return printable(others, k_line_bytes);
 }
 
-JsonKind kind_of(std::string_view raw) {
-  return JsonCursor(raw, {}).kind();
-}
-
 /// A string with a replaced half of a surrogate pair is only equal to its own text.
 bool same_string(std::string_view a, std::string_view b) {
   const std::string characters = json_characters(a);
@@ -64,8 +60,8 @@ class Comparison {
 
   void values(std::string_view a, std::string_view b) {
     if (a == b) return;
-    const JsonKind kind = kind_of(a);
-    if (kind == kind_of(b)) {
+    const JsonKind kind = json_kind(a);
+    if (kind == json_kind(b)) {
       if (kind == JsonKind::object) return objects(a, b);
       if (kind == JsonKind::string && same_string(a, b)) return;
       if (kind == JsonKind::array && path_ == "chunks.digests") return digests(a, b);

@@ -18,15 +18,15 @@ namespace {
 using Kind = PythonLiteral::Kind;
 
 constexpr std::uint64_t k_max_item_bytes = std::numeric_limits<std::int32_t>::max();
-constexpr std::size_t k_max_dimensions = 64;
+constexpr std::size_t k_max_subarray_dimensions = 64;
 
-[[noreturn]] void invalid(const std::string& subject, const std::string& what) {
+[[noreturn]] void invalid_descr(const std::string& subject, const std::string& what) {
   throw Error(ExitCode::refused, "npy-invalid", subject, what);
 }
 
 [[noreturn]] void not_a_type(const PythonLiteral& descr, const std::string& subject) {
-  invalid(subject, "npy descr: expected a type such as '<f8', found " +
-                       printable(format_python_string(descr.text)));
+  invalid_descr(subject, "npy descr: expected a type such as '<f8', found " +
+                             printable(format_python_string(descr.text)));
 }
 
 /// `[ns]`, `[25s]` or nothing, in NumPy's form.
@@ -104,9 +104,9 @@ NpyDtype read_type_string(const PythonLiteral& descr, const std::string& subject
   if (!number.empty()) {
     const auto value = parse_decimal(number);
     if (!value || *value > k_max_item_bytes) {
-      invalid(subject, "npy descr: expected an item of at most " +
-                           std::to_string(k_max_item_bytes) + " bytes, found " +
-                           format_python_string(descr.text));
+      invalid_descr(subject, "npy descr: expected an item of at most " +
+                                 std::to_string(k_max_item_bytes) + " bytes, found " +
+                                 format_python_string(descr.text));
     }
     size = *value;
   }
@@ -117,9 +117,9 @@ NpyDtype read_type_string(const PythonLiteral& descr, const std::string& subject
     if (!rest.empty()) not_a_type(descr, subject);
     dtype.item_bytes = kind == 'U' ? size * 4 : size;
     if (dtype.item_bytes > k_max_item_bytes) {
-      invalid(subject, "npy descr: expected an item of at most " +
-                           std::to_string(k_max_item_bytes) + " bytes, found " +
-                           format_python_string(descr.text));
+      invalid_descr(subject, "npy descr: expected an item of at most " +
+                                 std::to_string(k_max_item_bytes) + " bytes, found " +
+                                 format_python_string(descr.text));
     }
     // Extension types such as bfloat16 arrive as `<V2`; the order is all that
     // tells them from raw bytes.
@@ -147,10 +147,10 @@ std::uint64_t multiply(std::uint64_t item_bytes, const std::vector<std::uint64_t
   std::uint64_t nonzero = std::max<std::uint64_t>(item_bytes, 1);
   for (const std::uint64_t extent : shape) {
     if (extent > k_max_item_bytes || (extent != 0 && nonzero > k_max_item_bytes / extent)) {
-      invalid(subject, "npy descr: expected an item of at most " +
-                           std::to_string(k_max_item_bytes) + " bytes, found a subarray " +
-                           format_shape(shape) + " of " + std::to_string(item_bytes) +
-                           "-byte items");
+      invalid_descr(subject, "npy descr: expected an item of at most " +
+                                 std::to_string(k_max_item_bytes) + " bytes, found a subarray " +
+                                 format_shape(shape) + " of " + std::to_string(item_bytes) +
+                                 "-byte items");
     }
     total *= extent;
     if (extent != 0) nonzero *= extent;
@@ -161,7 +161,7 @@ std::uint64_t multiply(std::uint64_t item_bytes, const std::vector<std::uint64_t
 std::vector<std::uint64_t> read_subshape(const PythonLiteral& literal, const std::string& subject) {
   if (literal.kind == Kind::integer) return {literal.number};
   std::vector<std::uint64_t> shape;
-  bool good = literal.kind == Kind::tuple && literal.items.size() <= k_max_dimensions;
+  bool good = literal.kind == Kind::tuple && literal.items.size() <= k_max_subarray_dimensions;
   if (good) {
     for (const PythonLiteral& item : literal.items) {
       good = good && item.kind == Kind::integer;
@@ -169,8 +169,8 @@ std::vector<std::uint64_t> read_subshape(const PythonLiteral& literal, const std
     }
   }
   if (!good) {
-    invalid(subject, "npy descr: expected a subarray's shape as a tuple of integers, found " +
-                         describe_python_literal(literal));
+    invalid_descr(subject, "npy descr: expected a subarray's shape as a tuple of integers, found " +
+                               describe_python_literal(literal));
   }
   return shape;
 }
@@ -186,9 +186,9 @@ class StructReader {
       if (all.text.size() > 1) all.text += ", ";
       add_field(field, all);
       if (all.item_bytes > k_max_item_bytes) {
-        invalid(subject_, "npy descr: expected an item of at most " +
-                              std::to_string(k_max_item_bytes) + " bytes, found " +
-                              std::to_string(all.item_bytes));
+        invalid_descr(subject_, "npy descr: expected an item of at most " +
+                                    std::to_string(k_max_item_bytes) + " bytes, found " +
+                                    std::to_string(all.item_bytes));
       }
     }
     all.text += "]";
@@ -198,9 +198,9 @@ class StructReader {
  private:
   void add_field(const PythonLiteral& field, NpyDtype& all) {
     if (field.kind != Kind::tuple || field.items.size() < 2 || field.items.size() > 3) {
-      invalid(subject_,
-              "npy descr: expected fields as (name, type) or (name, type, shape), found " +
-                  describe_python_literal(field));
+      invalid_descr(subject_,
+                    "npy descr: expected fields as (name, type) or (name, type, shape), found " +
+                        describe_python_literal(field));
     }
     const NpyDtype type = read_npy_dtype(field.items[1], subject_);
     const PythonLiteral& name = field.items[0];
@@ -218,9 +218,10 @@ class StructReader {
       all.text += '(' + format_python_string(name.items[0].text) + ", " +
                   format_python_string(name.items[1].text) + ')';
     } else {
-      invalid(subject_,
-              "npy descr: expected a field's name, or its title and name, as strings, found " +
-                  describe_python_literal(name));
+      invalid_descr(
+          subject_,
+          "npy descr: expected a field's name, or its title and name, as strings, found " +
+              describe_python_literal(name));
     }
     all.text += ", " + type.text;
     std::uint64_t bytes = type.item_bytes;
@@ -235,8 +236,8 @@ class StructReader {
 
   void claim(const std::u32string& name) {
     if (names_.insert(name).second) return;
-    invalid(subject_, "npy descr: expected distinct field names, found " +
-                          format_python_string(name) + " twice");
+    invalid_descr(subject_, "npy descr: expected distinct field names, found " +
+                                format_python_string(name) + " twice");
   }
 
   const std::string& subject_;
@@ -255,8 +256,9 @@ NpyDtype read_npy_dtype(const PythonLiteral& descr, const std::string& subject) 
     dtype.text = '(' + dtype.text + ", " + format_shape(shape) + ')';
     return dtype;
   }
-  invalid(subject, "npy descr: expected a type string, a list of fields or (type, shape), found " +
-                       describe_python_literal(descr));
+  invalid_descr(subject,
+                "npy descr: expected a type string, a list of fields or (type, shape), found " +
+                    describe_python_literal(descr));
 }
 
 }  // namespace mad

@@ -18,7 +18,7 @@ using Kind = PythonLiteral::Kind;
 constexpr std::string_view k_magic = "\x93NUMPY";
 constexpr std::size_t k_max_dimensions = 64;
 
-[[noreturn]] void invalid(const std::string& subject, const std::string& what) {
+[[noreturn]] void invalid_header(const std::string& subject, const std::string& what) {
   throw Error(ExitCode::refused, "npy-invalid", subject, what);
 }
 
@@ -50,8 +50,8 @@ std::u32string decode_utf8(std::string_view text, const std::string& subject) {
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
     if (length == 0) {
-      invalid(subject, "npy header at byte " + std::to_string(out.size()) +
-                           ": expected UTF-8 (version 3.0), found something else");
+      invalid_header(subject, "npy header at byte " + std::to_string(out.size()) +
+                                  ": expected UTF-8 (version 3.0), found something else");
     }
     constexpr std::uint8_t k_first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     char32_t code = static_cast<unsigned char>(text[0]) & k_first_bits[length];
@@ -67,13 +67,13 @@ std::u32string decode_utf8(std::string_view text, const std::string& subject) {
 std::vector<std::uint64_t> read_shape(const PythonLiteral& literal, const std::string& subject) {
   std::vector<std::uint64_t> shape;
   const auto no_shape = [&] {
-    invalid(subject,
-            "npy shape: expected a tuple of integers, found " + describe_python_literal(literal));
+    invalid_header(subject, "npy shape: expected a tuple of integers, found " +
+                                describe_python_literal(literal));
   };
   if (literal.kind != Kind::tuple) no_shape();
   if (literal.items.size() > k_max_dimensions) {
-    invalid(subject, "npy shape: expected at most " + std::to_string(k_max_dimensions) +
-                         " dimensions, found " + std::to_string(literal.items.size()));
+    invalid_header(subject, "npy shape: expected at most " + std::to_string(k_max_dimensions) +
+                                " dimensions, found " + std::to_string(literal.items.size()));
   }
   for (const PythonLiteral& item : literal.items) {
     if (item.kind != Kind::integer) no_shape();
@@ -90,9 +90,9 @@ std::uint64_t count_bytes(const NpyHeader& header, const std::string& subject) {
     if (extent == 0) {
       empty = true;
     } else if (nonzero > INT64_MAX / extent) {
-      invalid(subject, "npy shape: expected less than 2**63 bytes, found " +
-                           format_shape(header.shape) + " of " + std::to_string(header.item_bytes) +
-                           "-byte items");
+      invalid_header(subject, "npy shape: expected less than 2**63 bytes, found " +
+                                  format_shape(header.shape) + " of " +
+                                  std::to_string(header.item_bytes) + "-byte items");
     } else {
       nonzero *= extent;
     }
@@ -114,30 +114,32 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
   if (!preamble) {
     const std::size_t magic_bytes = std::min<std::size_t>(bytes.size(), k_magic.size());
     if (as_text(bytes.first(magic_bytes)) != k_magic) {
-      invalid(subject, "expected the magic bytes of a .npy file, found " +
-                           (bytes.empty() ? "nothing"
-                                          : format_python_string(
-                                                decode_latin1(as_text(bytes.first(magic_bytes))))));
+      invalid_header(subject, "expected the magic bytes of a .npy file, found " +
+                                  (bytes.empty() ? "nothing"
+                                                 : format_python_string(decode_latin1(
+                                                       as_text(bytes.first(magic_bytes))))));
     }
     if (bytes.size() < k_npy_preamble_bytes) {
-      invalid(subject, "expected a .npy version and length, found only " +
-                           std::to_string(bytes.size()) + " bytes");
+      invalid_header(subject, "expected a .npy version and length, found only " +
+                                  std::to_string(bytes.size()) + " bytes");
     }
     const auto version = std::to_string(std::to_integer<int>(bytes[6])) + '.' +
                          std::to_string(std::to_integer<int>(bytes[7]));
-    invalid(subject,
-            "expected .npy version 1.0, 2.0 or 3.0 and a length, found version " + version);
+    invalid_header(subject,
+                   "expected .npy version 1.0, 2.0 or 3.0 and a length, found version " + version);
   }
   const auto too_long = [&](std::uint64_t length) {
-    invalid(subject, "npy header: expected at most " + std::to_string(k_max_npy_header_text) +
-                         " characters (NumPy's limit), found " + std::to_string(length));
+    invalid_header(subject, "npy header: expected at most " +
+                                std::to_string(k_max_npy_header_text) +
+                                " characters (NumPy's limit), found " + std::to_string(length));
   };
   const std::uint64_t most_bytes =
       preamble->major == 3 ? 4 * k_max_npy_header_text : k_max_npy_header_text;
   if (preamble->text_bytes > most_bytes) too_long(preamble->text_bytes);
   if (preamble->text_bytes > bytes.size() - preamble->text_offset) {
-    invalid(subject, "npy header: expected " + std::to_string(preamble->text_bytes) +
-                         " bytes, found " + std::to_string(bytes.size() - preamble->text_offset));
+    invalid_header(subject, "npy header: expected " + std::to_string(preamble->text_bytes) +
+                                " bytes, found " +
+                                std::to_string(bytes.size() - preamble->text_offset));
   }
   const auto raw =
       as_text(bytes.subspan(preamble->text_offset, static_cast<std::size_t>(preamble->text_bytes)));
@@ -147,7 +149,8 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
   const PythonLiteral dict = parse_python_literal(
       text, preamble->major == 3 ? LongSuffix::refused : LongSuffix::accepted, subject);
   if (dict.kind != Kind::dict) {
-    invalid(subject, "npy header: expected a dictionary, found " + describe_python_literal(dict));
+    invalid_header(subject,
+                   "npy header: expected a dictionary, found " + describe_python_literal(dict));
   }
   const PythonLiteral* descr = nullptr;
   const PythonLiteral* order = nullptr;
@@ -159,23 +162,24 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
     if (key.kind == Kind::string && key.text == U"fortran_order") slot = &order;
     if (key.kind == Kind::string && key.text == U"shape") slot = &shape;
     if (slot == nullptr || *slot != nullptr) {
-      invalid(subject,
-              "npy header: expected the keys descr, fortran_order and shape once each, found " +
-                  printable(format_python_string(key.text)) +
-                  (slot == nullptr ? " too" : " twice"));
+      invalid_header(
+          subject,
+          "npy header: expected the keys descr, fortran_order and shape once each, found " +
+              printable(format_python_string(key.text)) + (slot == nullptr ? " too" : " twice"));
     }
     *slot = &dict.items[i + 1];
   }
   if (descr == nullptr || order == nullptr || shape == nullptr) {
-    invalid(subject, std::string("npy header: expected the keys descr, fortran_order and shape, "
-                                 "found no ") +
-                         (descr == nullptr   ? "descr"
-                          : order == nullptr ? "fortran_order"
-                                             : "shape"));
+    invalid_header(subject,
+                   std::string("npy header: expected the keys descr, fortran_order and shape, "
+                               "found no ") +
+                       (descr == nullptr   ? "descr"
+                        : order == nullptr ? "fortran_order"
+                                           : "shape"));
   }
   if (order->kind != Kind::boolean) {
-    invalid(subject,
-            "npy fortran_order: expected True or False, found " + describe_python_literal(*order));
+    invalid_header(subject, "npy fortran_order: expected True or False, found " +
+                                describe_python_literal(*order));
   }
 
   NpyHeader header;

@@ -8,7 +8,7 @@
 namespace mad {
 namespace {
 
-constexpr int k_max_depth = 64;
+constexpr int k_max_nesting = 64;
 constexpr std::string_view k_hex = "0123456789abcdef";
 
 bool is_blank(char32_t c) {
@@ -107,7 +107,8 @@ class Parser {
   }
 
   PythonLiteral parse_value(int depth) {
-    if (depth > k_max_depth) fail("at most " + std::to_string(k_max_depth) + " levels of nesting");
+    if (depth > k_max_nesting)
+      fail("at most " + std::to_string(k_max_nesting) + " levels of nesting");
     skip_blanks();
     const char32_t c = peek();
     if (c == U'(') return parse_sequence(PythonLiteral::Kind::tuple, U')', depth);
@@ -239,12 +240,12 @@ PythonLiteral parse_python_literal(const std::u32string& text, LongSuffix suffix
 
 std::string describe_python_literal(const PythonLiteral& literal) {
   constexpr std::size_t k_described_bytes = 60;
-  using Kind = PythonLiteral::Kind;
-  if (literal.kind == Kind::string) return printable(format_python_string(literal.text));
-  if (literal.kind == Kind::integer) return std::to_string(literal.number);
-  if (literal.kind == Kind::boolean) return literal.number != 0 ? "True" : "False";
-  const bool is_dict = literal.kind == Kind::dict;
-  const bool is_tuple = literal.kind == Kind::tuple;
+  if (literal.kind == PythonLiteral::Kind::string)
+    return printable(format_python_string(literal.text));
+  if (literal.kind == PythonLiteral::Kind::integer) return std::to_string(literal.number);
+  if (literal.kind == PythonLiteral::Kind::boolean) return literal.number != 0 ? "True" : "False";
+  const bool is_dict = literal.kind == PythonLiteral::Kind::dict;
+  const bool is_tuple = literal.kind == PythonLiteral::Kind::tuple;
   std::string text = is_dict ? "{" : is_tuple ? "(" : "[";
   for (std::size_t i = 0; i < literal.items.size() && text.size() < k_described_bytes; ++i) {
     if (i > 0) text += is_dict && i % 2 == 1 ? ": " : ", ";

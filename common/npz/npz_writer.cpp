@@ -13,7 +13,7 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
+constexpr std::size_t k_write_bytes = std::size_t{256} << 10U;
 
 zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
   zip::NewEntry entry;
@@ -28,7 +28,7 @@ zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
 class Output {
  public:
   Output(Sink& sink, const std::function<void(std::uint64_t)>& progress)
-      : sink_(sink), progress_(progress), buffer_(k_buffer_bytes) {}
+      : sink_(sink), progress_(progress), buffer_(k_write_bytes) {}
 
   std::uint64_t position() const { return flushed_ + filled_; }
 
@@ -114,7 +114,7 @@ class Writer {
   void write_deflated() {
     const Fd spool = open_unnamed_file("");
     Deflater deflater;
-    std::vector<std::byte> raw(k_buffer_bytes);
+    std::vector<std::byte> raw(k_write_bytes);
     for (const StateArray& array : tree_.arrays()) {
       zip::NewEntry entry = new_entry(array, out_.position());
       entry.method = 8;
@@ -147,7 +147,7 @@ class Writer {
  private:
   void pack(Deflater& deflater, Bytes bytes, Deflater::Input input, const Fd& spool,
             std::uint64_t& packed_bytes) {
-    if (packed_.empty()) packed_.resize(k_buffer_bytes);
+    if (packed_.empty()) packed_.resize(k_write_bytes);
     for (;;) {
       const Deflater::Step step = deflater.step(bytes, input, packed_);
       bytes = bytes.subspan(step.consumed);

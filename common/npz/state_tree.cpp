@@ -14,8 +14,8 @@
 namespace mad {
 namespace {
 
-constexpr std::string_view k_suffix = ".npy";
-constexpr int k_max_depth = 64;
+constexpr std::string_view k_npy_ending = ".npy";
+constexpr int k_max_directories = 64;
 
 std::int64_t nanoseconds(const timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
@@ -33,7 +33,7 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-[[noreturn]] void invalid(const std::string& subject, const std::string& what) {
+[[noreturn]] void invalid_state(const std::string& subject, const std::string& what) {
   throw Error(ExitCode::refused, "state-invalid", printable(subject), what);
 }
 
@@ -63,9 +63,9 @@ void walk(int directory, const std::string& root, const std::string& relative, i
       throw system_error("stat", subject, errno);
     }
     if (S_ISDIR(status.st_mode)) {
-      if (depth == k_max_depth) {
-        invalid(subject, "expected at most " + std::to_string(k_max_depth) +
-                             " levels of directories, found more");
+      if (depth == k_max_directories) {
+        invalid_state(subject, "expected at most " + std::to_string(k_max_directories) +
+                                   " levels of directories, found more");
       }
       const Fd below(
           openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
@@ -79,21 +79,21 @@ void walk(int directory, const std::string& root, const std::string& relative, i
     } else if (S_ISREG(status.st_mode)) {
       visit(directory, name, path, status);
     } else {
-      invalid(subject,
-              std::string("expected a directory or a .npy file, found ") + kind_of(status.st_mode));
+      invalid_state(subject, std::string("expected a directory or a .npy file, found ") +
+                                 kind_of(status.st_mode));
     }
   }
 }
 
 /// `node/field` of a file's path, which it is held to be.
 std::string key_of(const std::string& path, const std::string& subject) {
-  if (path.size() <= k_suffix.size() ||
-      path.compare(path.size() - k_suffix.size(), k_suffix.size(), k_suffix) != 0) {
-    invalid(subject, "expected a file NODE/FIELD.npy, found one without .npy");
+  if (path.size() <= k_npy_ending.size() ||
+      path.compare(path.size() - k_npy_ending.size(), k_npy_ending.size(), k_npy_ending) != 0) {
+    invalid_state(subject, "expected a file NODE/FIELD.npy, found one without .npy");
   }
-  std::string key = path.substr(0, path.size() - k_suffix.size());
+  std::string key = path.substr(0, path.size() - k_npy_ending.size());
   if (const std::string defect = key_defect(key); !defect.empty()) {
-    invalid(subject, "expected a file NODE/FIELD.npy, but " + defect);
+    invalid_state(subject, "expected a file NODE/FIELD.npy, but " + defect);
   }
   return key;
 }
@@ -127,7 +127,7 @@ Fd open_root(const std::string& path) {
     throw Error(ExitCode::not_found, "state-missing", printable(path),
                 "expected a state directory, found nothing");
   }
-  if (errno == ENOTDIR) invalid(path, "expected a state directory, found something else");
+  if (errno == ENOTDIR) invalid_state(path, "expected a state directory, found something else");
   throw system_error("open the directory", path, errno);
 }
 
@@ -159,13 +159,13 @@ StateTree::StateTree(const std::string& path) : path_(path), directory_(open_roo
 }
 
 Fd StateTree::open(const StateArray& array) const {
-  const std::string subject = path_ + '/' + array.key + std::string(k_suffix);
+  const std::string subject = path_ + '/' + array.key + std::string(k_npy_ending);
   const auto at = std::lower_bound(
       arrays_.begin(), arrays_.end(), array.key,
       [](const StateArray& one, const std::string& wanted) { return one.key < wanted; });
   const auto index = static_cast<std::size_t>(at - arrays_.begin());
   Fd directory(openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  std::string rest = array.key + std::string(k_suffix);
+  std::string rest = array.key + std::string(k_npy_ending);
   // One component at a time, so that no link planted meanwhile is followed.
   for (auto slash = rest.find('/'); directory && slash != std::string::npos;
        slash = rest.find('/')) {
@@ -194,13 +194,13 @@ void StateTree::check_unchanged() const {
   walk(directory_.get(), path_, "", 0,
        [&](int, const std::string&, const std::string& relative, const struct ::stat& status) {
          const std::string subject = path_ + '/' + relative;
-         const std::string key = relative.size() > k_suffix.size()
-                                     ? relative.substr(0, relative.size() - k_suffix.size())
+         const std::string key = relative.size() > k_npy_ending.size()
+                                     ? relative.substr(0, relative.size() - k_npy_ending.size())
                                      : relative;
          const auto at = std::lower_bound(
              arrays_.begin(), arrays_.end(), key,
              [](const StateArray& array, const std::string& wanted) { return array.key < wanted; });
-         if (at == arrays_.end() || at->key + std::string(k_suffix) != relative) {
+         if (at == arrays_.end() || at->key + std::string(k_npy_ending) != relative) {
            changed(subject, "it is new");
          }
          const auto index = static_cast<std::size_t>(at - arrays_.begin());

@@ -18,8 +18,8 @@ constexpr std::u32string_view k_cp437 =
     U"αßΓπΣσµτΦΘΩδ∞φε∩"
     U"≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00A0";
 
-[[noreturn]] void invalid(const std::string& subject, const std::string& what,
-                          const std::string& hint = {}) {
+[[noreturn]] void invalid_zip(const std::string& subject, const std::string& what,
+                              const std::string& hint = {}) {
   throw Error(ExitCode::refused, "archive-invalid", subject, what, hint);
 }
 
@@ -33,8 +33,8 @@ template <class Visit>
 void for_each_extra(Bytes extra, const std::string& subject, Visit visit) {
   while (!extra.empty()) {
     if (extra.size() < 4 || get16(extra, 2) > extra.size() - 4) {
-      invalid(subject, "extra field: expected an id, a length and as many bytes, found " +
-                           std::to_string(extra.size()) + " bytes left");
+      invalid_zip(subject, "extra field: expected an id, a length and as many bytes, found " +
+                               std::to_string(extra.size()) + " bytes left");
     }
     const std::size_t length = get16(extra, 2);
     visit(get16(extra, 0), extra.subspan(4, length));
@@ -55,13 +55,13 @@ Zip64 read_extras(Bytes extra, const std::string& subject) {
   constexpr std::uint16_t k_aes = 0x9901;
   Zip64 zip64;
   for_each_extra(extra, subject, [&](std::uint16_t id, Bytes data) {
-    if (id == k_unicode_path) invalid(subject, "extra field: found a second name (id 0x7075)");
+    if (id == k_unicode_path) invalid_zip(subject, "extra field: found a second name (id 0x7075)");
     if (id == k_strong_encryption || id == k_aes) {
       throw Error(ExitCode::refused, "member-encrypted", subject,
                   "expected a plain member, found an extra field of an encrypted one");
     }
     if (id != k_extra_zip64) return;
-    if (zip64.present) invalid(subject, "extra field: found two ZIP64 fields");
+    if (zip64.present) invalid_zip(subject, "extra field: found two ZIP64 fields");
     zip64 = {true, data};
   });
   return zip64;
@@ -70,7 +70,8 @@ Zip64 read_extras(Bytes extra, const std::string& subject) {
 /// Takes the next 8 bytes of the ZIP64 field in place of 0xFFFFFFFF.
 void take64(std::uint64_t& value, Bytes& data, const std::string& subject) {
   if (data.size() < 8) {
-    invalid(subject, "ZIP64 field: expected 8 more bytes, found " + std::to_string(data.size()));
+    invalid_zip(subject,
+                "ZIP64 field: expected 8 more bytes, found " + std::to_string(data.size()));
   }
   value = get64(data, 0);
   data = data.subspan(8);
@@ -80,9 +81,9 @@ void take64(std::uint64_t& value, Bytes& data, const std::string& subject) {
 std::uint64_t join(std::uint64_t plain, std::uint64_t mask, std::uint64_t wide,
                    std::string_view field, const std::string& subject) {
   if (plain != mask && plain != wide) {
-    invalid(subject,
-            disagree(std::string("end record against its ZIP64 form: ") + std::string(field), wide,
-                     plain));
+    invalid_zip(subject,
+                disagree(std::string("end record against its ZIP64 form: ") + std::string(field),
+                         wide, plain));
   }
   return wide;
 }
@@ -115,55 +116,56 @@ void put64(std::string& out, std::uint64_t value) {
 EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& subject) {
   const std::string_view text = as_text(tail);
   if (tail.size() < k_end_bytes) {
-    invalid(subject,
-            "expected a ZIP archive of at least 22 bytes, found " + std::to_string(tail.size()));
+    invalid_zip(subject, "expected a ZIP archive of at least 22 bytes, found " +
+                             std::to_string(tail.size()));
   }
   // The last one, as zipfile looks for it.
   const std::size_t at = text.rfind("PK\5\6", tail.size() - k_end_bytes);
   if (at == std::string_view::npos) {
-    invalid(subject, "expected a ZIP end record at the archive's end, found none",
-            "the archive is cut short, or no npz");
+    invalid_zip(subject, "expected a ZIP end record at the archive's end, found none",
+                "the archive is cut short, or no npz");
   }
   const Bytes end = tail.subspan(at);
   const std::uint64_t end_offset = size_bytes - tail.size() + at;
   if (get16(end, 20) != end.size() - k_end_bytes) {
-    invalid(subject, disagree("end record: length of the archive's comment",
-                              end.size() - k_end_bytes, get16(end, 20)));
+    invalid_zip(subject, disagree("end record: length of the archive's comment",
+                                  end.size() - k_end_bytes, get16(end, 20)));
   }
   EndRecord record;
   record.entries = get16(end, 10);
   record.directory_bytes = get32(end, 12);
   record.directory_offset = get32(end, 16);
   if (get16(end, 4) != 0 || get16(end, 6) != 0) {
-    invalid(subject, "end record: expected an archive on one disk, found several");
+    invalid_zip(subject, "end record: expected an archive on one disk, found several");
   }
   if (get16(end, 8) != get16(end, 10)) {
-    invalid(subject, disagree("end record: entries on this disk", get16(end, 10), get16(end, 8)));
+    invalid_zip(subject,
+                disagree("end record: entries on this disk", get16(end, 10), get16(end, 8)));
   }
   std::uint64_t directory_end = end_offset;
   if (at >= k_locator_bytes && get32(tail, at - k_locator_bytes) == k_locator_signature) {
     const Bytes locator = tail.subspan(at - k_locator_bytes, k_locator_bytes);
     if (at < k_locator_bytes + k_end64_bytes ||
         get32(tail, at - k_locator_bytes - k_end64_bytes) != k_end64_signature) {
-      invalid(subject, "expected the ZIP64 end record before its locator, found none");
+      invalid_zip(subject, "expected the ZIP64 end record before its locator, found none");
     }
     const Bytes end64 = tail.subspan(at - k_locator_bytes - k_end64_bytes, k_end64_bytes);
     directory_end = end_offset - k_locator_bytes - k_end64_bytes;
     if (get64(locator, 8) != directory_end) {
-      invalid(subject, disagree("ZIP64 locator: offset of the ZIP64 end record", directory_end,
-                                get64(locator, 8)));
+      invalid_zip(subject, disagree("ZIP64 locator: offset of the ZIP64 end record", directory_end,
+                                    get64(locator, 8)));
     }
     if (get64(end64, 4) != k_end64_bytes - 12) {
-      invalid(subject,
-              disagree("ZIP64 end record: its length", k_end64_bytes - 12, get64(end64, 4)));
+      invalid_zip(subject,
+                  disagree("ZIP64 end record: its length", k_end64_bytes - 12, get64(end64, 4)));
     }
     if (get32(locator, 4) != 0 || get32(locator, 16) > 1 || get32(end64, 16) != 0 ||
         get32(end64, 20) != 0) {
-      invalid(subject, "ZIP64 end record: expected an archive on one disk, found several");
+      invalid_zip(subject, "ZIP64 end record: expected an archive on one disk, found several");
     }
     if (get64(end64, 24) != get64(end64, 32)) {
-      invalid(subject, disagree("ZIP64 end record: entries on this disk", get64(end64, 32),
-                                get64(end64, 24)));
+      invalid_zip(subject, disagree("ZIP64 end record: entries on this disk", get64(end64, 32),
+                                    get64(end64, 24)));
     }
     record.entries = join(record.entries, k_count_in_zip64, get64(end64, 32), "entries", subject);
     record.directory_bytes = join(record.directory_bytes, k_in_zip64, get64(end64, 40),
@@ -173,10 +175,10 @@ EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& sub
   }
   if (record.directory_offset > directory_end ||
       record.directory_bytes != directory_end - record.directory_offset) {
-    invalid(subject, "end record: expected the directory to end at offset " +
-                         std::to_string(directory_end) + ", found offset " +
-                         std::to_string(record.directory_offset) + " and " +
-                         std::to_string(record.directory_bytes) + " bytes");
+    invalid_zip(subject, "end record: expected the directory to end at offset " +
+                             std::to_string(directory_end) + ", found offset " +
+                             std::to_string(record.directory_offset) + " and " +
+                             std::to_string(record.directory_bytes) + " bytes");
   }
   return record;
 }
@@ -189,18 +191,18 @@ std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
       std::min<std::uint64_t>(end.entries, directory.size() / k_central_bytes)));
   while (!directory.empty()) {
     if (directory.size() < k_central_bytes || get32(directory, 0) != k_central_signature) {
-      invalid(subject, "directory: expected entry " + std::to_string(entries.size() + 1) +
-                           ", found something else in its last " +
-                           std::to_string(directory.size()) + " bytes");
+      invalid_zip(subject, "directory: expected entry " + std::to_string(entries.size() + 1) +
+                               ", found something else in its last " +
+                               std::to_string(directory.size()) + " bytes");
     }
     const std::size_t name_bytes = get16(directory, 28);
     const std::size_t extra_bytes = get16(directory, 30);
     const std::size_t comment_bytes = get16(directory, 32);
     const std::size_t length = k_central_bytes + name_bytes + extra_bytes + comment_bytes;
     if (length > directory.size()) {
-      invalid(subject, "directory: entry " + std::to_string(entries.size() + 1) + ": expected " +
-                           std::to_string(length) + " bytes, found " +
-                           std::to_string(directory.size()));
+      invalid_zip(subject, "directory: entry " + std::to_string(entries.size() + 1) +
+                               ": expected " + std::to_string(length) + " bytes, found " +
+                               std::to_string(directory.size()));
     }
     CentralEntry entry;
     entry.version_needed = std::to_integer<std::uint8_t>(directory[6]);
@@ -214,7 +216,7 @@ std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
     entry.raw_name = as_text(directory.subspan(k_central_bytes, name_bytes));
     const std::string about =
         subject + ": " + printable(decode_name(entry.raw_name, entry.flags)) + ": directory";
-    if (get16(directory, 34) != 0) invalid(about, disagree("disk", 0, get16(directory, 34)));
+    if (get16(directory, 34) != 0) invalid_zip(about, disagree("disk", 0, get16(directory, 34)));
     const Zip64 zip64 =
         read_extras(directory.subspan(k_central_bytes + name_bytes, extra_bytes), about);
     Bytes wide = zip64.data;
@@ -225,7 +227,7 @@ std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
     directory = directory.subspan(length);
   }
   if (entries.size() != end.entries) {
-    invalid(subject, disagree("end record: entries", entries.size(), end.entries));
+    invalid_zip(subject, disagree("end record: entries", entries.size(), end.entries));
   }
   return entries;
 }
@@ -237,7 +239,7 @@ std::size_t local_header_bytes(Bytes start) {
 LocalHeader parse_local(Bytes bytes, const std::string& subject) {
   if (bytes.size() < k_local_bytes || get32(bytes, 0) != k_local_signature ||
       bytes.size() != local_header_bytes(bytes)) {
-    invalid(subject, "expected a local header, found something else");
+    invalid_zip(subject, "expected a local header, found something else");
   }
   LocalHeader local;
   local.flags = get16(bytes, 6);
@@ -252,7 +254,8 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
   const bool masks_size = local.size_bytes == k_in_zip64;
   const bool masks_compressed = local.compressed_bytes == k_in_zip64;
   if (masks_size != masks_compressed) {
-    invalid(subject, "local header: expected both sizes in the ZIP64 field or neither, found one");
+    invalid_zip(subject,
+                "local header: expected both sizes in the ZIP64 field or neither, found one");
   }
   if (!zip64.present && !masks_size) return local;
   Bytes wide = zip64.data;
@@ -265,10 +268,10 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
     local.compressed_bytes = compressed_bytes;
   } else if ((size_bytes != 0 && size_bytes != local.size_bytes) ||
              (compressed_bytes != 0 && compressed_bytes != local.compressed_bytes)) {
-    invalid(subject, "local header: expected sizes of " + std::to_string(local.size_bytes) +
-                         " and " + std::to_string(local.compressed_bytes) +
-                         " in its ZIP64 field too, found " + std::to_string(size_bytes) + " and " +
-                         std::to_string(compressed_bytes));
+    invalid_zip(subject, "local header: expected sizes of " + std::to_string(local.size_bytes) +
+                             " and " + std::to_string(local.compressed_bytes) +
+                             " in its ZIP64 field too, found " + std::to_string(size_bytes) +
+                             " and " + std::to_string(compressed_bytes));
   }
   return local;
 }
@@ -276,14 +279,14 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
 void check_local(const LocalHeader& local, const CentralEntry& entry, const std::string& subject) {
   const auto hold = [&](std::string_view field, std::uint64_t central, std::uint64_t here) {
     if (central == here) return;
-    invalid(subject,
-            disagree(std::string("local header against the directory: ") + std::string(field),
-                     central, here));
+    invalid_zip(subject,
+                disagree(std::string("local header against the directory: ") + std::string(field),
+                         central, here));
   };
   if (local.raw_name != entry.raw_name) {
-    invalid(subject, "local header against the directory: name: expected " +
-                         printable(decode_name(entry.raw_name, entry.flags)) + ", found " +
-                         printable(decode_name(local.raw_name, local.flags)));
+    invalid_zip(subject, "local header against the directory: name: expected " +
+                             printable(decode_name(entry.raw_name, entry.flags)) + ", found " +
+                             printable(decode_name(local.raw_name, local.flags)));
   }
   hold("flags", entry.flags, local.flags);
   hold("method", entry.method, local.method);

@@ -21,7 +21,7 @@ namespace {
 
 /// What scratch directories inside a state are made for.
 constexpr const char* k_inside = "state";
-constexpr const char* k_new = "new";
+constexpr const char* k_incoming = "new";
 
 /// `path` without links; where its last component does not exist yet, its parent's.
 std::string resolve(const std::string& path) {
@@ -167,9 +167,9 @@ bool StateSwap::State::must_be_in_place(int directory) const {
 
 void StateSwap::State::make_scratch_beside() {
   scratch = std::make_unique<ScratchDirectory>(parent.get(), name, path);
-  if (mkdirat(scratch->fd(), k_new, 0700) != 0)
+  if (mkdirat(scratch->fd(), k_incoming, 0700) != 0)
     throw output_error("create a directory in", path, errno);
-  tree = Fd(openat(scratch->fd(), k_new, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  tree = Fd(openat(scratch->fd(), k_incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!tree) throw output_error("open a directory in", path, errno);
 }
 
@@ -220,10 +220,10 @@ void StateSwap::prepare() {
   }
   s.method = SwapMethod::in_place;
   s.make_scratch_inside(directory.get());
-  if (mkdirat(s.scratch->fd(), k_new, 0700) != 0) {
+  if (mkdirat(s.scratch->fd(), k_incoming, 0700) != 0) {
     throw output_error("create a directory in", s.path, errno);
   }
-  s.tree = Fd(openat(s.scratch->fd(), k_new, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  s.tree = Fd(openat(s.scratch->fd(), k_incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!s.tree) throw output_error("open a directory in", s.path, errno);
 }
 
@@ -257,17 +257,17 @@ bool StateSwap::State::create() {
   inherit(tree.get(), top, path);
   sync_fd(tree.get(), path, options.durability);
   flock(tree.get(), LOCK_EX | LOCK_NB);  // it is the directory's own lock from now on
-  if (renameat2(scratch->fd(), k_new, parent.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
+  if (renameat2(scratch->fd(), k_incoming, parent.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
     if (errno == EEXIST) return false;
     // Without the flag an empty directory that came meanwhile would be replaced, no more.
-    if (errno != EINVAL || renameat(scratch->fd(), k_new, parent.get(), name.c_str()) != 0) {
+    if (errno != EINVAL || renameat(scratch->fd(), k_incoming, parent.get(), name.c_str()) != 0) {
       throw output_error("create the directory", path, errno);
     }
   }
   try {
     sync_fd(parent.get(), path, options.durability);
   } catch (const Error& error) {
-    if (renameat(parent.get(), name.c_str(), scratch->fd(), k_new) == 0) throw;
+    if (renameat(parent.get(), name.c_str(), scratch->fd(), k_incoming) == 0) throw;
     throw Error(ExitCode::start_refused, "state-unsettled", printable(path), error.one_line());
   }
   method = SwapMethod::create;
@@ -285,7 +285,7 @@ bool StateSwap::State::exchange(int directory) {
   flock(tree.get(), LOCK_EX | LOCK_NB);  // it is the directory's own lock from now on
   check_interrupted();
   const auto swap = [&] {
-    return renameat2(scratch->fd(), k_new, parent.get(), name.c_str(), RENAME_EXCHANGE) == 0;
+    return renameat2(scratch->fd(), k_incoming, parent.get(), name.c_str(), RENAME_EXCHANGE) == 0;
   };
   if (!swap()) {
     if (cannot_move_whole(errno)) return false;
@@ -310,7 +310,7 @@ void StateSwap::State::in_place(int directory) {
       method == SwapMethod::in_place ? nullptr : std::move(scratch);
   if (beside) {
     make_scratch_inside(directory);
-    if (renameat(beside->fd(), k_new, scratch->fd(), k_new) != 0) {
+    if (renameat(beside->fd(), k_incoming, scratch->fd(), k_incoming) != 0) {
       throw output_error("move the unpacked arrays into", path, errno);
     }
   }

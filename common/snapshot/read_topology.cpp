@@ -1,7 +1,5 @@
 #include "snapshot/read_topology.hpp"
 
-#include <sys/stat.h>
-
 #include <array>
 #include <string_view>
 
@@ -13,11 +11,6 @@
 
 namespace mad {
 namespace {
-
-bool is_directory(const std::string& path) {
-  struct ::stat status {};
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
 
 bool is_named_npz(std::string_view path) {
   constexpr std::string_view k_suffix = ".npz";

@@ -13,6 +13,7 @@
 #include "base/log.hpp"
 #include "base/progress.hpp"
 #include "base/text.hpp"
+#include "io/file.hpp"
 #include "io/spool.hpp"
 #include "manifest/manifest.hpp"
 #include "npz/npz_auditor.hpp"
@@ -167,11 +168,6 @@ std::optional<std::int64_t> step_of_tree(const StateTree& tree) {
     return parse_step(array.header, bytes);
   }
   return std::nullopt;
-}
-
-bool is_directory(const std::string& path) {
-  struct ::stat status {};
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 /// A path that leads nowhere is StateTree's to refuse.

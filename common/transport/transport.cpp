@@ -23,13 +23,6 @@ bool is_token_char(char c) {
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 void add_header(std::string_view line, std::vector<std::string>& headers) {
   for (const char c : line) {
     const auto byte = static_cast<unsigned char>(c);
@@ -49,7 +42,7 @@ void add_header(std::string_view line, std::vector<std::string>& headers) {
       "range",          "if-range",          "if-match",
       "if-none-match",  "accept-encoding",   "connection",
       "content-length", "transfer-encoding", "te"};
-  if (std::find(k_own.begin(), k_own.end(), lower(name)) != k_own.end()) {
+  if (std::find(k_own.begin(), k_own.end(), lower_ascii(name)) != k_own.end()) {
     bad_header("the header '" + name + "' is mad-fetch's own to set");
   }
   headers.push_back(name + ": " + std::string(line.substr(value)));

@@ -22,14 +22,6 @@ int hex_value(char c) {
   return -1;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 /// The length of a scheme and its colon at the start of `text`, or 0.
 std::size_t scheme_length(std::string_view text) {
   if (text.empty() || !is_alpha(text[0])) return 0;
@@ -68,7 +60,7 @@ void parse_authority(Url& url, std::string_view authority, std::string_view text
   if (!authority.empty() && authority[0] == '[') {
     const auto end = authority.find(']');
     if (end == std::string_view::npos) bad_url(text, "its '[' is not closed");
-    url.host = lower(authority.substr(1, end - 1));
+    url.host = lower_ascii(authority.substr(1, end - 1));
     if (url.host.find_first_not_of("0123456789abcdef:.") != std::string::npos) {
       bad_url(text, "what stands in brackets is no IPv6 address");
     }
@@ -77,7 +69,7 @@ void parse_authority(Url& url, std::string_view authority, std::string_view text
     if (!port.empty() && port[0] != ':') bad_url(text, "something follows its ']'");
   } else {
     const auto colon = authority.find(':');
-    url.host = lower(authority.substr(0, colon));
+    url.host = lower_ascii(authority.substr(0, colon));
     if (colon != std::string_view::npos) port = authority.substr(colon);
     // A narrow alphabet, so that libcurl cannot read another host in the same text.
     for (const char c : url.host) {
@@ -181,7 +173,7 @@ std::string origin_text(const Url& url) {
 std::optional<std::string> scheme_of(std::string_view text) {
   const std::size_t length = scheme_length(text);
   if (length == 0) return std::nullopt;
-  const std::string scheme = lower(text.substr(0, length - 1));
+  const std::string scheme = lower_ascii(text.substr(0, length - 1));
   const std::string_view rest = text.substr(length);
   if (rest.substr(0, 2) == "//" || (scheme == "file" && rest.substr(0, 1) == "/")) return scheme;
   return std::nullopt;
@@ -312,7 +304,7 @@ std::string path_of_file_url(std::string_view text) {
   std::string_view rest = text.substr(text.find(':') + 1);
   if (rest.substr(0, 2) == "//") {
     rest.remove_prefix(2);
-    const std::string host = lower(rest.substr(0, rest.find('/')));
+    const std::string host = lower_ascii(rest.substr(0, rest.find('/')));
     if (!host.empty() && host != "localhost") {
       throw Error(ExitCode::usage, "usage", display_url_text(text),
                   "expected file:///path or file://localhost/path, found another host");

@@ -48,7 +48,8 @@ const std::string k_token_url = "https://oauth2.googleapis.com/token";
 const std::string k_metadata =
     "GET http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/"
     "token";
-const std::string k_token = R"({"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"})";
+const std::string k_google_token =
+    R"({"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"})";
 
 // Header and claims as in the test below, signed by `openssl dgst -sha256 -sign` with the
 // key of RFC 7515, appendix A.2.
@@ -94,7 +95,7 @@ TEST_CASE("sign_rs256: what is no RSA key signs nothing") {
 TEST_CASE("google: a service account's file becomes a signed assertion, then a token") {
   GoogleWorld world;
   world.named_file(service_account(k_token_url));
-  world.http.expect("POST " + k_token_url, 200, k_token);
+  world.http.expect("POST " + k_token_url, 200, k_google_token);
   const auto credentials = world.get();
   CHECK(credentials->access_token.reveal() == "ya29.x");
   CHECK(credentials->expires_at == world.now + 3599);
@@ -110,7 +111,7 @@ TEST_CASE("google: a service account refused under a clock that is wrong asks by
   world.named_file(service_account(k_token_url));
   world.http.expect("POST " + k_token_url, 400, R"({"error":"invalid_grant"})",
                     {{"date", "Tue, 14 Nov 2023 22:13:20 GMT"}});
-  world.http.expect("POST " + k_token_url, 200, k_token);
+  world.http.expect("POST " + k_token_url, 200, k_google_token);
   CHECK(world.get()->access_token.reveal() == "ya29.x");
   CHECK(world.http.sent_body(1).find(k_assertion) != std::string::npos);
 }
@@ -132,7 +133,7 @@ TEST_CASE("google: an authorized user's refresh token becomes an access token") 
   world.file(".config/gcloud/application_default_credentials.json",
              R"({"type":"authorized_user","client_id":"id.apps","client_secret":"s&t",)"
              R"("refresh_token":"1//r t"})");
-  world.http.expect("POST " + k_token_url, 200, k_token);
+  world.http.expect("POST " + k_token_url, 200, k_google_token);
   CHECK(world.get()->access_token.reveal() == "ya29.x");
   CHECK(
       world.http.sent_body(0) ==
@@ -143,13 +144,13 @@ TEST_CASE("google: CLOUDSDK_CONFIG moves gcloud's file") {
   GoogleWorld world;
   world.file("sdk/application_default_credentials.json", service_account(k_token_url));
   world.variables["CLOUDSDK_CONFIG"] = world.home.file("sdk");
-  world.http.expect("POST " + k_token_url, 200, k_token);
+  world.http.expect("POST " + k_token_url, 200, k_google_token);
   CHECK(world.get()->provider.find("service account") == 0);
 }
 
 TEST_CASE("google: the metadata server, past every proxy, renewed before the token expires") {
   GoogleWorld world;
-  world.http.expect(k_metadata, 200, k_token, {{"metadata-flavor", "Google"}});
+  world.http.expect(k_metadata, 200, k_google_token, {{"metadata-flavor", "Google"}});
   world.http.expect(k_metadata, 200,
                     R"({"access_token":"second","expires_in":3599,"token_type":"Bearer"})",
                     {{"metadata-flavor", "Google"}});
@@ -181,7 +182,7 @@ TEST_CASE("google: what answers at the metadata server's name need not be Google
   world.variables["GCE_METADATA_HOST"] = "127.0.0.1:80";
   const std::string request =
       "GET http://127.0.0.1:80/computeMetadata/v1/instance/service-accounts/default/token";
-  world.http.expect(request, 200, k_token);
+  world.http.expect(request, 200, k_google_token);
   CHECK(says(world.failure(), "127.0.0.1:80 is not Google's"));
   world.http.expect(request, 404, "", {{"metadata-flavor", "Google"}});
   CHECK(says(world.failure(), "no service account"));
@@ -240,7 +241,7 @@ TEST_CASE("google: anonymous against an emulator and on request, with no questio
   CHECK(world.get()->anonymous());
   CHECK(world.http.asked.empty());
   // An endpoint given by option is not the emulator's.
-  world.http.expect("POST " + k_token_url, 200, k_token);
+  world.http.expect("POST " + k_token_url, 200, k_google_token);
   CHECK_FALSE(world.get({"http://127.0.0.1:9000", false})->anonymous());
 }
 

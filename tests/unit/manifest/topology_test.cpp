@@ -15,7 +15,7 @@ Topology ball() {
           {"heat/a/b", {"[('x', '<f4'), ('y', '<i2', (3,))]", {6, 10}}}};
 }
 
-std::string defect_in(const std::string& text) {
+std::string defect_in_topology(const std::string& text) {
   const mad::Error error = error_from([&] { mad::parse_topology_json(text, "t.json"); });
   CHECK(error.code == mad::ExitCode::refused);
   CHECK(error.reason == "topology-invalid");
@@ -92,5 +92,5 @@ TEST_CASE("parse_topology_json: what is no topology is refused") {
       R"({"a/b": {"dtype": "<f8", "shape": 2}})",
       R"({"a/b": {"dtype": "<f8", "shape": []}, "a/b": {"dtype": "<f8", "shape": []}})",
       R"({"a/b": {"dtype": "<f8", "shape": [9223372036854775808]}})");
-  defect_in(text);
+  defect_in_topology(text);
 }

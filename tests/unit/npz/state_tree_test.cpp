@@ -13,7 +13,7 @@
 namespace mad::test {
 namespace {
 
-Error refusal(const std::string& path) {
+Error refusal_of_tree(const std::string& path) {
   return error_from([&] { const StateTree tree(path); });
 }
 
@@ -119,7 +119,7 @@ TEST_CASE("StateTree refuses what cannot be part of a state, and names it") {
     std::filesystem::create_directories(state.path() + '/' + deep);
     what = "levels";
   }
-  const Error error = refusal(state.path());
+  const Error error = refusal_of_tree(state.path());
   CHECK(error.code == ExitCode::refused);
   CHECK(error.reason == reason);
   CHECK(error.subject.rfind(state.path() + '/' + subject, 0) == 0);
@@ -129,10 +129,10 @@ TEST_CASE("StateTree refuses what cannot be part of a state, and names it") {
 
 TEST_CASE("StateTree tells a state that is missing from one that is none") {
   const StateDirectory state;
-  const Error missing = refusal(state.path() + "/nowhere");
+  const Error missing = refusal_of_tree(state.path() + "/nowhere");
   CHECK(missing.code == ExitCode::not_found);
   CHECK(missing.reason == "state-missing");
-  const Error file = refusal("/dev/null");
+  const Error file = refusal_of_tree("/dev/null");
   CHECK(file.code == ExitCode::refused);
   CHECK(file.reason == "state-invalid");
 }

@@ -20,11 +20,11 @@ using namespace mad;
 using test::error_from;
 using test::TemporaryDirectory;
 
-void write_file(const std::string& path, const std::string& text) {
+void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-std::string manifest_of(const std::string& npz) {
+std::string manifest_beside(const std::string& npz) {
   Manifest manifest;
   manifest.sha256 = Sha256::of(as_bytes(npz));
   manifest.size_bytes = npz.size();
@@ -67,12 +67,12 @@ std::optional<std::int64_t> step(const std::string& descr, B... values) {
 TEST_CASE("open_snapshot: the pair at rest") {
   const TemporaryDirectory directory;
   const std::string npz = directory.file("sim.npz");
-  write_file(npz, "old");
-  write_file(npz + ".manifest.json", manifest_of("old"));
+  write_text(npz, "old");
+  write_text(npz + ".manifest.json", manifest_beside("old"));
   const OpenSnapshot snapshot = open_snapshot(npz, ManifestNeed::required);
   CHECK(npz_of(snapshot) == "old");
   CHECK(snapshot.size_bytes == 3);
-  CHECK(snapshot.manifest == manifest_of("old"));
+  CHECK(snapshot.manifest == manifest_beside("old"));
   CHECK(snapshot.manifest_path == npz + ".manifest.json");
 }
 
@@ -80,23 +80,23 @@ TEST_CASE("open_snapshot: the .next of an interrupted writer, where it is the np
   const TemporaryDirectory directory;
   const std::string npz = directory.file("sim.npz");
   const std::string next = npz + ".manifest.json.next";
-  write_file(npz, "new");
-  write_file(next, manifest_of("new"));
+  write_text(npz, "new");
+  write_text(next, manifest_beside("new"));
   CHECK(open_snapshot(npz, ManifestNeed::required).manifest_path == next);
-  write_file(npz + ".manifest.json", manifest_of("old"));
-  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_of("new"));
-  write_file(npz, "old");
-  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_of("old"));
+  write_text(npz + ".manifest.json", manifest_beside("old"));
+  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_beside("new"));
+  write_text(npz, "old");
+  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_beside("old"));
   CHECK(std::filesystem::exists(next));
 }
 
 TEST_CASE("open_snapshot: a torn .next hides nothing") {
   const TemporaryDirectory directory;
   const std::string npz = directory.file("sim.npz");
-  write_file(npz, "old");
-  write_file(npz + ".manifest.json", manifest_of("old"));
-  write_file(npz + ".manifest.json.next", manifest_of("new").substr(0, 40));
-  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_of("old"));
+  write_text(npz, "old");
+  write_text(npz + ".manifest.json", manifest_beside("old"));
+  write_text(npz + ".manifest.json.next", manifest_beside("new").substr(0, 40));
+  CHECK(open_snapshot(npz, ManifestNeed::required).manifest == manifest_beside("old"));
 }
 
 TEST_CASE("open_snapshot: what is missing is said by its name") {
@@ -108,7 +108,7 @@ TEST_CASE("open_snapshot: what is missing is said by its name") {
   CHECK(error_from([&] {
           open_snapshot(directory.file("no/sim.npz"), ManifestNeed::optional);
         }).reason == "snapshot-missing");
-  write_file(npz, "bare");
+  write_text(npz, "bare");
   const Error no_manifest = error_from([&] { open_snapshot(npz, ManifestNeed::required); });
   CHECK(no_manifest.code == ExitCode::not_found);
   CHECK(no_manifest.reason == "manifest-missing");
@@ -135,7 +135,7 @@ TEST_CASE("open_snapshot: never a mixture while writers replace it") {
     options.durability = Durability::none;
     SnapshotPublisher publisher(npz, options);
     publisher.write(as_bytes(text));
-    publisher.publish(manifest_of(text));
+    publisher.publish(manifest_beside(text));
   };
   publish("0");
   std::thread writer([&] {
@@ -145,7 +145,7 @@ TEST_CASE("open_snapshot: never a mixture while writers replace it") {
   int mixed = 0;
   while (!done) {
     const OpenSnapshot snapshot = open_snapshot(npz, ManifestNeed::required);
-    if (snapshot.manifest != manifest_of(npz_of(snapshot))) ++mixed;
+    if (snapshot.manifest != manifest_beside(npz_of(snapshot))) ++mixed;
   }
   writer.join();
   CHECK(mixed == 0);
@@ -176,7 +176,7 @@ TEST_CASE("HashingSink: what the other sink throws comes through") {
 TEST_CASE("digest_file: the whole and its chunks") {
   const TemporaryDirectory directory;
   const std::string text((std::size_t{4} << 20U) + 5, 'y');
-  write_file(directory.file("x"), text);
+  write_text(directory.file("x"), text);
   const FileDigests digests = digest_file(open_regular(directory.file("x")).get(), "x", "x");
   CHECK(digests.sha256 == Sha256::of(as_bytes(text)));
   CHECK(digests.size_bytes == text.size());
