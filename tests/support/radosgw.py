@@ -202,7 +202,8 @@ class RadosGW:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             query = encode_query(query or {})
-            signed = self._sign(method, path, query, headers or {}, body, service)
+            digest = hashlib.sha256(body).hexdigest()
+            signed = self._sign(method, path, query, headers or {}, digest, service)
             connection.request(method, path + ("?" + query if query else ""), body or None, signed)
             response = connection.getresponse()
             answer = Answer(response.status,
@@ -217,6 +218,16 @@ class RadosGW:
     def resident_bytes(self):
         return self._daemons.resident_bytes()
 
+    def sign_again(self, method, target, headers):
+        """The headers (pairs) of a client's request, signed for the time it is now."""
+        headers = {key.lower(): value for key, value in headers
+                   if key.lower() not in ("authorization", "x-amz-security-token")}
+        signed = {key: value for key, value in headers.items()
+                  if key.startswith("x-amz-") or key in ("host", "content-md5")}
+        path, _, query = target.partition("?")
+        payload = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+        return list({**headers, **self._sign(method, path, query, signed, payload, "s3")}.items())
+
     # The rest is the server's own.
 
     def _ask(self, service, **form):
@@ -224,11 +235,10 @@ class RadosGW:
                             service=service,
                             headers={"content-type": "application/x-www-form-urlencoded"})
 
-    def _sign(self, method, path, query, headers, body, service):
+    def _sign(self, method, path, query, headers, payload, service):
         """AWS Signature Version 4 of every header sent."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        payload = hashlib.sha256(body).hexdigest()
-        headers = {**headers, "host": f"127.0.0.1:{self.port}", "x-amz-date": stamp,
+        headers = {"host": f"127.0.0.1:{self.port}", **headers, "x-amz-date": stamp,
                    "x-amz-content-sha256": payload}
         if self.credentials.token:
             headers["x-amz-security-token"] = self.credentials.token
