@@ -1,7 +1,7 @@
-#include <CLI/CLI.hpp>
-
 // mad-manifest: make, read and compare the manifests of snapshots.
 // Contract, output and exit codes: man/mad-manifest.1.
+
+#include <CLI/CLI.hpp>
 
 #include "commands.hpp"
 

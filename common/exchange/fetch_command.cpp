@@ -9,7 +9,6 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "exchange/fetch.hpp"
 #include "io/file.hpp"
 #include "io/pipe.hpp"
@@ -17,45 +16,14 @@
 namespace mad {
 namespace {
 
-using std::chrono::milliseconds;
-
-[[noreturn]] void bad_option(const std::string& option, const std::string& what) {
-  throw Error(ExitCode::usage, "usage", option, what);
-}
-
-milliseconds seconds_of(double seconds, const std::string& option, bool zero_is_fine = false) {
-  constexpr double k_most = 1e6;
-  if (!(seconds >= 0 && seconds <= k_most) || (seconds == 0 && !zero_is_fine)) {
-    bad_option(option, "expected a positive number of seconds, at most 1000000");
-  }
-  const auto whole = static_cast<std::int64_t>(seconds * 1000);
-  return milliseconds(whole == 0 && seconds > 0 ? 1 : whole);
-}
-
 FetchRequest request_of(const FetchOptions& options, const std::string& url) {
   FetchRequest request;
   request.url = url;
   request.manifest_url = options.manifest_url;
   request.if_exists = options.if_exists;
   request.skip_integrity_check = options.skip_integrity_check;
-  if (!options.max_size.empty()) {
-    const auto size = parse_size(options.max_size);
-    if (!size) bad_option("--max-size", "expected bytes as 4096, 64K, 2M, 8G or 1T");
-    request.max_size_bytes = *size;
-  }
-  TransportOptions& transport = request.transport;
-  for (const std::string& header : options.headers) parse_header(header, transport.headers);
-  transport.use_netrc = options.netrc;
-  transport.endpoint_url = options.endpoint_url;
-  transport.region = options.region;
-  transport.anonymous = options.no_sign_request;
-  transport.ca_file = options.cacert;
-  if (!options.cacert.empty()) open_regular(options.cacert);
-  transport.connect_timeout = seconds_of(options.connect_timeout_s, "--connect-timeout");
-  transport.stall_timeout = seconds_of(options.stall_timeout_s, "--stall-timeout");
-  transport.retry.retries = options.retries;
-  transport.retry.budget = seconds_of(options.retry_budget_s, "--retry-budget", true);
-  transport.retry.first_delay = seconds_of(options.retry_delay_s, "--retry-delay", true);
+  request.max_size_bytes = size_option("--max-size", options.max_size, request.max_size_bytes);
+  request.transport = transport_options(options.transfer);
   return request;
 }
 

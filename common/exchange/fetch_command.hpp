@@ -1,10 +1,10 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "base/exit_code.hpp"
 #include "base/report.hpp"
+#include "exchange/transfer_options.hpp"
 
 namespace mad {
 
@@ -14,21 +14,11 @@ struct FetchOptions {
   std::string url;
   std::string output;
   std::string manifest_url;
-  std::vector<std::string> headers;
-  std::string cacert;
-  std::string endpoint_url;
-  std::string region;
+  TransferOptions transfer;
   std::string max_size;
   std::string durability = "full";
   std::string mode;
-  double connect_timeout_s = 15;
-  double stall_timeout_s = 30;
-  double retry_budget_s = 180;
-  double retry_delay_s = 0.5;
-  unsigned retries = 6;
   bool if_exists = false;
-  bool netrc = false;
-  bool no_sign_request = false;
   bool skip_integrity_check = false;
 };
 
