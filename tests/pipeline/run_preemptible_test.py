@@ -349,7 +349,9 @@ class RunPreemptible(madtest.Case):
         self.assertIsNone(child.process.poll())
 
     def test_as_process_1_it_passes_the_status_on(self):
-        child, _ = self.in_a_container("sh", "-c", "exit 6")
+        # Not before it was found: a process that is gone has no PID.
+        child, _ = self.in_a_container("sh", "-c", "until [ -e go ]; do sleep 0.01; done; exit 6")
+        (self.tmp / "go").touch()
         self.assertEqual(child.wait(), 6, child.err)
 
     def test_after_a_failed_resume_the_snapshot_that_could_not_be_read_is_spared(self):
