@@ -54,15 +54,18 @@ bool operator==(const AzureCredentials& a, const AzureCredentials& b) {
   return true;
 }
 
+std::string azure_environment_account(const Surroundings& surroundings) {
+  const auto connection = read_azure_connection(surroundings);
+  if (connection && !connection->account.empty()) return connection->account;
+  return surroundings.variable("AZURE_STORAGE_ACCOUNT").value_or("");
+}
+
 AzureSettings resolve_azure_settings(const Surroundings& surroundings,
                                      const AzureOptions& options) {
   const auto connection = read_azure_connection(surroundings);
   AzureSettings settings;
-  settings.account = options.account;
-  if (settings.account.empty() && connection) settings.account = connection->account;
-  if (settings.account.empty()) {
-    settings.account = surroundings.variable("AZURE_STORAGE_ACCOUNT").value_or("");
-  }
+  settings.account =
+      options.account.empty() ? azure_environment_account(surroundings) : options.account;
   if (settings.account.empty()) {
     throw Error(ExitCode::usage, "usage", "az", "expected a storage account, found none",
                 "set AZURE_STORAGE_ACCOUNT, or give az://ACCOUNT/CONTAINER/BLOB");

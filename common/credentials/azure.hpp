@@ -51,6 +51,9 @@ struct AzureSettings {
   std::string blob_endpoint;
 };
 
+/// The account that the environment says; empty: none.
+std::string azure_environment_account(const Surroundings& surroundings);
+
 /// Account: option, AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCOUNT.  Endpoint:
 /// option, connection string where it is of that account, ACCOUNT.blob.core.windows.net.
 /// Throws Error(usage) where nothing says the account, for one that is none (3 to 24

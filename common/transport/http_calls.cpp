@@ -125,10 +125,11 @@ HttpReply HttpCalls::call(const HttpCall& call, Retrier& retrier) {
   for (unsigned attempts = 1;; ++attempts) {
     HttpRequest request = call.prepare();
     if (call.sink != nullptr) call.sink->dress(request);
+    if (call.sign) call.sign(request);
     HttpReply reply;
     bool sunk = false;
     auto failure = attempt(call, std::move(request), reply, sunk);
-    reply.attempts = attempts;
+    reply.attempts = attempts + (reply.head.sent_again ? 1 : 0);
     if (!failure && sunk) failure = call.sink->end_request();
     if (failure) {
       const Error error = call.sink != nullptr
@@ -159,6 +160,7 @@ HttpReply HttpCalls::call(const HttpCall& call, Retrier& retrier) {
 int HttpCalls::call_past_interruption(const HttpCall& call) noexcept {
   try {
     HttpRequest request = call.prepare();
+    if (call.sign) call.sign(request);
     request.past_interruption = true;
     request.time_limit = k_last_call_limit;
     HttpReply reply;

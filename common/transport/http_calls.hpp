@@ -56,6 +56,8 @@ struct HttpCall {
   /// The request, made anew for each attempt, so that signatures and tokens are fresh.
   /// What it refers to outlives the call.
   std::function<HttpRequest()> prepare;
+  /// Last, once the sink has asked for its range: for signatures that cover it.  May be empty.
+  std::function<void(HttpRequest& request)> sign;
   /// Every reply whose body no sink took.
   std::function<Verdict(const HttpReply& reply)> judge;
   ObjectSink* sink = nullptr;

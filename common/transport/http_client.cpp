@@ -47,6 +47,7 @@ struct Exchange {
   HttpHandler* handler = nullptr;
   const HttpBody* body = nullptr;
   std::uint64_t sent_bytes = 0;
+  bool sent_again = false;
   bool past_interruption = false;
   std::optional<Clock::time_point> deadline;
   bool refuse_metadata = false;
@@ -83,6 +84,7 @@ bool take_head_line(Exchange& exchange, std::string_view line) {
   if (trimmed(line).empty()) {
     if (head.status < 200) return true;  // 1xx: the answer is still to come
     exchange.head_done = true;
+    head.sent_again = exchange.sent_again;
     exchange.declined = !exchange.handler->head(head);
     return !exchange.declined;
   }
@@ -142,7 +144,9 @@ std::size_t on_send(char* into, std::size_t, std::size_t room, void* context) no
 /// libcurl sends a body again where a kept connection turns out to be closed.
 int on_rewind(void* context, curl_off_t offset, int origin) noexcept {
   if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
-  static_cast<Exchange*>(context)->sent_bytes = static_cast<std::uint64_t>(offset);
+  auto& exchange = *static_cast<Exchange*>(context);
+  exchange.sent_again = true;
+  exchange.sent_bytes = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
 }
 
@@ -354,7 +358,7 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
   if (request.with_credentials) {
     for (const std::string& line : request.origin_headers) append(headers, line);
   }
-  append(headers, "Accept-Encoding: identity");
+  append(headers, "Accept-Encoding: " + request.accept_encoding);
   if (request.body != nullptr) append(headers, "Expect:");
   Exchange exchange;
   exchange.handler = &handler;

@@ -55,6 +55,8 @@ struct HttpRequest {
   bool past_interruption = false;
   /// Of the whole exchange; 0: none.
   std::chrono::milliseconds time_limit{0};
+  /// What is said to be accepted; nothing that comes is ever decoded.
+  std::string accept_encoding = "identity";
 };
 
 /// The status line and headers of the final answer.
@@ -62,6 +64,9 @@ struct HttpHead {
   int status = 0;
   /// Names in lower case, values trimmed.
   std::vector<std::pair<std::string, std::string>> headers;
+  /// libcurl sent the body twice, by a kept connection that closed: the server may have
+  /// done as it was asked already.
+  bool sent_again = false;
   /// The first of that name, or nothing.
   std::optional<std::string_view> find(std::string_view name) const;
 };

@@ -3,9 +3,7 @@
 #include "credentials/xml.hpp"
 
 namespace mad {
-namespace {
-
-bool is_identifier(std::string_view text) {
+bool is_store_word(std::string_view text) {
   constexpr std::size_t k_longest = 64;
   constexpr std::string_view k_alphabet =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -13,14 +11,12 @@ bool is_identifier(std::string_view text) {
          text.find_first_not_of(k_alphabet) == std::string_view::npos;
 }
 
-}  // namespace
-
 std::string xml_error_code(const HttpReply& reply) {
   if (reply.body.find("Error>") == std::string::npos) return {};
   try {
     const XmlElement root = parse_xml(reply.body, {});
     const std::string_view code = root.text_of("Code");
-    if (root.name == "Error" && is_identifier(code)) return std::string(code);
+    if (root.name == "Error" && is_store_word(code)) return std::string(code);
   } catch (const Error&) {
     // The status says enough.
   }

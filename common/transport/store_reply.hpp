@@ -11,6 +11,9 @@ namespace mad {
 
 /// What object stores' refusals have in common.
 
+/// What may stand in a message as a store's own word for something: short, `[A-Za-z0-9._-]`.
+bool is_store_word(std::string_view text);
+
 /// A refusal's identifier, `<Error><Code>…`, of S3, Azure and GCS's XML API; empty where the
 /// body is none, or where it is no identifier.  Its message is not for us: it may quote what
 /// was signed.

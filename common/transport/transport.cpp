@@ -6,6 +6,8 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "io/file.hpp"
+#include "transport/az.hpp"
+#include "transport/az_name.hpp"
 #include "transport/http.hpp"
 #include "transport/s3.hpp"
 
@@ -51,11 +53,14 @@ void add_header(std::string_view line, std::vector<std::string>& headers) {
 }  // namespace
 
 std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions& options) {
+  if (url.scheme == "az" || url.scheme == "azure" || is_az_web_url(url)) {
+    return open_az_transport(url, options);
+  }
   if (url.scheme == "http" || url.scheme == "https") return open_http_transport(options);
   if (url.scheme == "s3") return open_s3_transport(options);
   throw Error(ExitCode::usage, "usage", display_url(url),
               "the scheme '" + printable(url.scheme, 40) +
-                  "' is not supported; expected file, http, https, s3 or a bare path");
+                  "' is not supported; expected file, http, https, s3, gs, az or a bare path");
 }
 
 std::uint64_t part_bytes_for(const Capabilities& capabilities,

@@ -219,9 +219,10 @@ bool names_object(std::string_view scheme) {
 std::string display_url(const Url& url) {
   if (names_object(url.scheme)) {
     // As it was given; a '?' may begin what someone took for a query.
-    return display_url_text(url.scheme + "://" + url.host +
-                            percent_decode(url.path).value_or(url.path) +
-                            (url.query.empty() ? "" : "?"));
+    const std::string name = percent_decode(url.path).value_or(url.path);
+    const auto secret = name.find_first_of("?#");
+    const bool hides = secret != std::string::npos || !url.query.empty();
+    return printable(url.scheme + "://" + url.host + name.substr(0, secret) + (hides ? "?…" : ""));
   }
   return printable(origin_text(url) + url.path + (url.query.empty() ? "" : "?…"));
 }

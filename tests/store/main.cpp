@@ -5,8 +5,9 @@
 //   mad-test-store put URL                           standard input in one request
 //   mad-test-store upload URL PART_BYTES THREADS     in parts; --hold: stop before finish()
 //
-// Options: --if-absent, --if-version V, --meta K=V, --endpoint-url U, --cacert F, --hold,
-// --limit N (of list).  What came of it is a JSON object on standard error's last line.
+// Options: --if-absent, --if-version V, --meta K=V, --late-meta K=V (of upload), --endpoint-url U,
+// --cacert F, --no-sign-request, --hold, --limit N (of list).  What came of it is a JSON object
+// on standard error's last line.
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
@@ -35,8 +36,10 @@ struct StoreOptions {
   bool hold = false;
   std::string if_version;
   std::vector<std::string> metadata;
+  std::vector<std::string> late_metadata;
   std::string endpoint_url;
   std::string cacert;
+  bool anonymous = false;
   std::uint64_t limit = UINT64_MAX;
   unsigned retries = 4;
 };
@@ -50,8 +53,10 @@ void declare(CLI::App& app, StoreOptions& o) {
   app.add_flag("--hold", o.hold);
   app.add_option("--if-version", o.if_version);
   app.add_option("--meta", o.metadata);
+  app.add_option("--late-meta", o.late_metadata);
   app.add_option("--endpoint-url", o.endpoint_url);
   app.add_option("--cacert", o.cacert);
+  app.add_flag("--no-sign-request", o.anonymous);
   app.add_option("--limit", o.limit);
   app.add_option("--retries", o.retries);
 }
@@ -104,6 +109,14 @@ void in_parallel(std::uint64_t count, unsigned threads, Stop& stop, const Work& 
   if (failure) std::rethrow_exception(failure);
 }
 
+Metadata metadata_of(const std::vector<std::string>& pairs) {
+  Metadata metadata;
+  for (const std::string& pair : pairs) {
+    metadata[pair.substr(0, pair.find('='))] = pair.substr(pair.find('=') + 1);
+  }
+  return metadata;
+}
+
 std::string standard_input() {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
@@ -114,6 +127,7 @@ class Store {
     TransportOptions transport;
     transport.endpoint_url = o_.endpoint_url;
     transport.ca_file = o_.cacert;
+    transport.anonymous = o_.anonymous;
     transport.retry.first_delay = std::chrono::milliseconds(10);
     transport.retry.retries = o_.retries;
     transport.connect_timeout = transport.stall_timeout = std::chrono::milliseconds(5000);
@@ -123,9 +137,7 @@ class Store {
                      : o_.if_version.empty() ? PutOptions::Condition::none
                                              : PutOptions::Condition::if_version;
     put_.version = o_.if_version;
-    for (const std::string& pair : o_.metadata) {
-      put_.metadata[pair.substr(0, pair.find('='))] = pair.substr(pair.find('=') + 1);
-    }
+    put_.metadata = metadata_of(o_.metadata);
   }
 
   std::string run() {
@@ -200,7 +212,7 @@ class Store {
       std::cerr << "parts are there\n" << std::flush;
       for (;;) interruptible_sleep(std::chrono::hours(1));
     }
-    return json_of(upload->finish(put_.metadata));
+    return json_of(upload->finish(metadata_of(o_.late_metadata)));
   }
 
   const StoreOptions& o_;

@@ -71,7 +71,7 @@ class Files(FetchCase):
                 self.assert_failed(self.fetch(self.tmp / name), 1, "not-regular", name)
 
     def test_urls_that_cannot_be_fetched_are_usage_errors_with_a_failed_seal(self):
-        for url, needle in (("sftp://host/sim.npz", "expected file, http, https, s3 or a bare path"),
+        for url, needle in (("sftp://host/sim.npz", "expected file, http, https, s3, gs, az"),
                             ("ftp://host/sim.npz", "'ftp' is not supported"),
                             ("file://otherhost/sim.npz", "another host"),
                             ("file:///sim%zz.npz", "bad escape"),

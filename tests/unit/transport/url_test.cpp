@@ -155,6 +155,7 @@ TEST_CASE("display_url: an object as it was given, nothing after a question mark
   CHECK(display_url(parse_url("s3://b/a b%41")) == "s3://b/a b%41");
   CHECK(display_url(parse_url("s3://b/k?X-Amz-Signature=secret")) == "s3://b/k?…");
   CHECK(display_url(parse_url("az://c/b?sv=1&sig=secret")) == "az://c/b?…");
+  CHECK(display_url(parse_url("s3://b/a:b@c")) == "s3://b/a:b@c");
 }
 
 TEST_CASE("same_origin: of objects, the bucket") {
