@@ -4,6 +4,8 @@
 
 #include "base/log.hpp"
 #include "bundle/bundle_writer.hpp"
+#include "exchange/ordered_npz.hpp"
+#include "exchange/placed_npz.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/hashing_sink.hpp"
 #include "snapshot/snapshot.hpp"
@@ -16,6 +18,7 @@ class BundleDelivery final : public Delivery {
   BundleDelivery(int fd, const std::string& name) : bundle_(fd, name) {}
 
   void begin(const std::optional<std::string>& manifest) override {
+    begun_ = true;
     size_bytes_ = 0;
     if (manifest) bundle_.manifest(*manifest);
   }
@@ -29,7 +32,10 @@ class BundleDelivery final : public Delivery {
     size_bytes_ += had;
     return had;
   }
-  void restart() override { bundle_.restart(); }
+  void restart() override {
+    if (begun_) bundle_.restart();
+    begun_ = false;
+  }
 
   void finish() override {
     Seal seal;
@@ -50,6 +56,7 @@ class BundleDelivery final : public Delivery {
 
  private:
   BundleWriter bundle_;
+  bool begun_ = false;
   std::uint64_t size_bytes_ = 0;
 };
 
@@ -59,39 +66,64 @@ class FileDelivery final : public Delivery {
       : npz_path_(std::move(npz_path)), source_(std::move(source)), options_(options) {}
 
   void begin(const std::optional<std::string>& manifest) override {
-    manifest_ = manifest;
-    parsed_.reset();
-    if (manifest) parsed_ = parse_manifest(*manifest, source_.manifest);
-    if (!publisher_) publisher_.emplace(npz_path_, options_);
+    open(manifest);
     const auto size = parsed_ ? parsed_->size_bytes : std::nullopt;
     hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)));
   }
   void write(Bytes bytes) override { hashing_->write(bytes); }
+
+  RangedNpz& begin_ranges(const std::optional<std::string>& manifest, const RangedObject& object,
+                          const RangeWishes& wishes) override {
+    open(manifest);
+    placed_.emplace(*publisher_, object, parsed_ ? &*parsed_ : nullptr,
+                    plan_ranges(object.size_bytes, wishes, PartsIn::file));
+    return *placed_;
+  }
+
   void restart() override {
     hashing_.reset();
-    if (publisher_) publisher_->restart();
+    placed_.reset();
+    publisher_.reset();
   }
 
   void finish() override {
-    hashing_->finish();
-    const FileDigests& found = hashing_->digests();
-    if (parsed_) check(found);
+    if (placed_) {
+      check(placed_->size_bytes(), placed_->sha256());
+    } else {
+      hashing_->finish();
+      check(hashing_->digests().size_bytes, hashing_->digests().sha256);
+    }
     publisher_->publish(manifest_);
+    placed_.reset();
+    remove_partial(npz_path_);
   }
   void absent(const std::string&, const std::string&) override {}
-  void failed(const Error&) override {}
+  void failed(const Error& error) override {
+    restart();
+    const bool passing = error.code == ExitCode::remote || error.code == ExitCode::access_denied ||
+                         error.reason == "lock-timeout";
+    if (!passing) remove_partial(npz_path_);
+  }
 
  private:
-  void check(const FileDigests& found) const {
-    if (parsed_->size_bytes && *parsed_->size_bytes != found.size_bytes) {
+  void open(const std::optional<std::string>& manifest) {
+    manifest_ = manifest;
+    parsed_.reset();
+    if (manifest) parsed_ = parse_manifest(*manifest, source_.manifest);
+    publisher_.emplace(npz_path_, options_);
+  }
+
+  void check(std::uint64_t size_bytes, const Digest& sha256) const {
+    if (!parsed_) return;
+    if (parsed_->size_bytes && *parsed_->size_bytes != size_bytes) {
       throw Error(ExitCode::refused, "size-mismatch", source_.npz,
                   "size mismatch\nmanifest: " + std::to_string(*parsed_->size_bytes) +
-                      " bytes\nfetched:  " + std::to_string(found.size_bytes) + " bytes");
+                      " bytes\nfetched:  " + std::to_string(size_bytes) + " bytes");
     }
-    if (parsed_->sha256 != found.sha256) {
+    if (parsed_->sha256 != sha256) {
       throw Error(ExitCode::refused, "sha256-mismatch", source_.npz,
                   "SHA-256 mismatch\nmanifest: " + to_hex(parsed_->sha256) +
-                      "\nfetched:  " + to_hex(found.sha256));
+                      "\nfetched:  " + to_hex(sha256));
     }
     if (!parsed_->size_bytes) log_warning(source_.manifest + ": it does not say size_bytes");
   }
@@ -101,11 +133,25 @@ class FileDelivery final : public Delivery {
   PublishOptions options_;
   std::optional<SnapshotPublisher> publisher_;
   std::optional<HashingSink> hashing_;
+  std::optional<PlacedNpz> placed_;
   std::optional<std::string> manifest_;
   std::optional<Manifest> parsed_;
 };
 
 }  // namespace
+
+RangedNpz& Delivery::begin_ranges(const std::optional<std::string>& manifest,
+                                  const RangedObject& object, const RangeWishes& wishes) {
+  const RangePlan plan = plan_ranges(object.size_bytes, wishes, PartsIn::memory);
+  // The stream begins with the first part: until then another way of reading can be taken.
+  ranged_ = std::make_unique<OrderedNpz>(object.size_bytes, plan,
+                                         [this, manifest, begun = false](Bytes bytes) mutable {
+                                           if (!begun) begin(manifest);
+                                           begun = true;
+                                           write(bytes);
+                                         });
+  return *ranged_;
+}
 
 std::uint64_t Delivery::write_file(int file, std::uint64_t offset, std::uint64_t length,
                                    const std::string& subject) {

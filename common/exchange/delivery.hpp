@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "exchange/ranged_npz.hpp"
 #include "io/sink.hpp"
 #include "snapshot/publish.hpp"
 
@@ -13,8 +14,8 @@ namespace mad {
 
 /// Where a fetched snapshot goes.
 ///
-/// begin(), write()…, and then finish(); restart() before a second begin() makes
-/// everything before it void.  Nothing counts without finish().
+/// begin() and write()…, or begin_ranges() and what that gives, and then finish(); restart()
+/// before it begins again makes everything before it void.  Nothing counts without finish().
 class Delivery {
  public:
   virtual ~Delivery() = default;
@@ -24,12 +25,19 @@ class Delivery {
   /// The same for `length` bytes of a file from `offset`; returns how many it had.
   virtual std::uint64_t write_file(int file, std::uint64_t offset, std::uint64_t length,
                                    const std::string& subject);
+  /// The npz by ranges, of which the delivery keeps the owner's part until restart() or its
+  /// own end; held in memory and written in order where nothing better is known.
+  virtual RangedNpz& begin_ranges(const std::optional<std::string>& manifest,
+                                  const RangedObject& object, const RangeWishes& wishes);
   virtual void restart() = 0;
   virtual void finish() = 0;
   /// There is nothing to fetch: `reason` is `no-url` or `not-there-yet`.
   virtual void absent(const std::string& reason, const std::string& message) = 0;
   /// The work could not be done.
   virtual void failed(const Error& error) = 0;
+
+ protected:
+  std::unique_ptr<RangedNpz> ranged_;
 };
 
 /// A bundle, sealed `fetched`, `absent` or `failed`, on a descriptor it does not own.
@@ -46,6 +54,9 @@ struct SourceNames {
 /// Error(refused, `size-mismatch` | `sha256-mismatch`); begin() throws what
 /// parse_manifest throws, before any byte of the npz is fetched.  What is wrong with
 /// the bytes is said of `source`, not of `npz_path`, where nothing is yet.
+///
+/// By ranges, what is there stays for the next fetch (PartialFile) where this one ends by a
+/// signal, or failed() is told of something that may be gone by then.
 std::unique_ptr<Delivery> deliver_files(const std::string& npz_path, const SourceNames& source,
                                         const PublishOptions& options);
 

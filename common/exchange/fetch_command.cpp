@@ -62,22 +62,28 @@ void fetch_to(Delivery& delivery, const FetchRequest& request, Report& report) {
              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
+/// Tells `delivery` of every failure of `fetch`.
+template <class Fetch>
+void fetch_or_tell(Delivery& delivery, const Fetch& fetch) {
+  try {
+    fetch();
+  } catch (const Error& error) {
+    delivery.failed(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    delivery.failed({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
+    throw;
+  } catch (const std::exception& error) {
+    delivery.failed({ExitCode::bug, "bug", "internal error", error.what()});
+    throw;
+  }
+}
+
 void fetch_to_stdout(const FetchOptions& options, const std::string& url, Report& report) {
   refuse_terminal(STDOUT_FILENO, "refusing to write a bundle to a terminal");
   widen_pipe(STDOUT_FILENO);
   const auto bundle = deliver_bundle(STDOUT_FILENO, snapshot_name(url));
-  try {
-    fetch_to(*bundle, request_of(options, url), report);
-  } catch (const Error& error) {
-    bundle->failed(error);
-    throw;
-  } catch (const std::bad_alloc&) {
-    bundle->failed({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
-    throw;
-  } catch (const std::exception& error) {
-    bundle->failed({ExitCode::bug, "bug", "internal error", error.what()});
-    throw;
-  }
+  fetch_or_tell(*bundle, [&] { fetch_to(*bundle, request_of(options, url), report); });
 }
 
 }  // namespace
@@ -94,7 +100,7 @@ ExitCode fetch_command(const FetchOptions& options, Report& report) {
   const std::string path = output_path(options.output, url);
   const FetchRequest request = request_of(options, url);
   const auto files = deliver_files(path, name_sources(request), publish_options(options));
-  fetch_to(*files, request, report);
+  fetch_or_tell(*files, [&] { fetch_to(*files, request, report); });
   report.set("path", path);
   return ExitCode::ok;
 }

@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::uint64_t k_mib = std::uint64_t{1} << 20U;
 constexpr std::uint64_t k_one_request_bytes = 4 * k_mib;
-constexpr std::uint64_t k_window_bytes = 48 * k_mib;
+constexpr std::uint64_t k_memory_window_bytes = 36 * k_mib;
+/// How far reading may run ahead of hashing: the page cache still has it.
+constexpr std::uint64_t k_file_window_bytes = 512 * k_mib;
 constexpr std::uint64_t k_max_part_bytes = 16 * k_mib;
 constexpr unsigned k_max_connections = 8;
 
@@ -214,13 +216,20 @@ std::uint64_t one_request_bytes(const RangeWishes& wishes) {
 
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts) {
   RangePlan plan;
-  plan.connections = wishes.connections.value_or(static_cast<unsigned>(
-      std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, k_max_connections)));
+  std::uint64_t useful = std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, k_max_connections);
+  if (wishes.bytes_per_second) {
+    useful = std::clamp<std::uint64_t>(*wishes.bytes_per_second / k_mib, 1, useful);
+  }
+  plan.connections = wishes.connections.value_or(static_cast<unsigned>(useful));
   plan.window = plan.connections + (plan.connections + 1) / 2;
   std::uint64_t most = k_max_part_bytes;
-  if (parts == PartsIn::memory) most = std::min(most, k_window_bytes / plan.window / k_mib * k_mib);
-  plan.part_bytes = wishes.part_bytes.value_or(
-      std::clamp(whole_mib(size_bytes / 64), k_mib, std::max(most, k_mib)));
+  if (parts == PartsIn::memory) {
+    most = std::clamp(k_memory_window_bytes / plan.window / k_mib * k_mib, k_mib, most);
+  }
+  plan.part_bytes = wishes.part_bytes.value_or(std::clamp(whole_mib(size_bytes / 64), k_mib, most));
+  if (parts == PartsIn::file) {
+    plan.window = std::max<std::size_t>(plan.window, k_file_window_bytes / plan.part_bytes);
+  }
   return plan;
 }
 

@@ -6,28 +6,23 @@
 #include <vector>
 
 #include "base/progress.hpp"
+#include "exchange/range_set.hpp"
 #include "exchange/rate_limit.hpp"
 #include "transport/transport.hpp"
 
 namespace mad {
 
-struct ByteRange {
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-  std::uint64_t end() const { return offset + length; }
-};
-
 /// What the user asks for; the rest is chosen by the object's size.
 struct RangeWishes {
   std::optional<unsigned> connections;
   std::optional<std::uint64_t> part_bytes;
+  std::optional<std::uint64_t> bytes_per_second;
 };
 
 struct RangePlan {
   unsigned connections = 1;
   std::uint64_t part_bytes = 0;
-  /// How many parts may be under way, or wait for one before them: above `connections`, at
-  /// most twice as many.
+  /// How many parts may be under way, or wait for one before them: above `connections`.
   std::size_t window = 2;
 };
 
@@ -37,9 +32,9 @@ enum class PartsIn { memory, file };
 /// An object up to this size is read by one request.
 std::uint64_t one_request_bytes(const RangeWishes& wishes);
 
-/// 2 to 8 connections, parts of 1 to 16 MiB, so that a large object keeps every connection
-/// busy and a part lost costs little; in memory window × part_bytes is at most 48 MiB,
-/// unless wishes ask for more.
+/// 2 to 8 connections, fewer where they would only share a slow rate, and parts of 1 to 16
+/// MiB, so that a large object keeps every connection busy and a part lost costs little; in
+/// memory window × part_bytes is at most 36 MiB, unless wishes ask for more.
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts);
 
 /// Who takes the parts of a ranged read.

@@ -177,6 +177,7 @@ struct SnapshotPublisher::State {
   mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
   void clean_up_early();
   void wrote(std::uint64_t bytes);
+  void drop_temporary();
   void recover_sequence();
   void replace(const std::string& manifest, mode_t mode);
   void replace_bare();
@@ -187,6 +188,7 @@ struct SnapshotPublisher::State {
   std::string path;
   Fd directory;
   Temporary temporary;
+  bool adopted = false;
   std::uint64_t written_bytes = 0;
   std::uint64_t flushed_bytes = 0;
 };
@@ -231,10 +233,18 @@ SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishO
   state_->temporary = create_temporary(state_->dir(), names.npz, npz_path);
 }
 
+void SnapshotPublisher::State::drop_temporary() {
+  if (!temporary.name.empty() && !adopted) unlinkat(dir(), temporary.name.c_str(), 0);
+}
+
 SnapshotPublisher::~SnapshotPublisher() {
-  if (!state_->temporary.name.empty()) {
-    unlinkat(state_->dir(), state_->temporary.name.c_str(), 0);
-  }
+  state_->drop_temporary();
+}
+
+void SnapshotPublisher::adopt(Temporary file) {
+  state_->drop_temporary();
+  state_->temporary = std::move(file);
+  state_->adopted = true;
 }
 
 void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
@@ -245,7 +255,10 @@ void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
   if (fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC) {
     struct ::statvfs space {};
     const bool known = fstatvfs(fd, &space) == 0 && space.f_blocks > 0;
-    if (known && size_bytes / space.f_frsize > space.f_bavail) {
+    constexpr std::uint64_t k_stat_block = 512;
+    const auto held =
+        static_cast<std::uint64_t>(stat_fd(fd, state_->path).st_blocks) * k_stat_block;
+    if (known && size_bytes > held && (size_bytes - held) / space.f_frsize > space.f_bavail) {
       throw output_error("reserve " + std::to_string(size_bytes) + " bytes for", state_->path,
                          ENOSPC);
     }
@@ -277,6 +290,10 @@ std::size_t SnapshotPublisher::append(Source& source, std::size_t most) {
   const std::size_t n = source.read_into_file(npz_fd(), state_->written_bytes, most, state_->path);
   state_->wrote(n);
   return n;
+}
+
+void SnapshotPublisher::written_to(std::uint64_t bytes) {
+  if (bytes > state_->written_bytes) state_->wrote(bytes - state_->written_bytes);
 }
 
 void SnapshotPublisher::restart() {

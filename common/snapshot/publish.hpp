@@ -62,6 +62,11 @@ class SnapshotPublisher final : public Sink {
   void write(Bytes bytes) override;
   /// At least one byte and at most `most` of `source`, or 0 at its end.
   std::size_t append(Source& source, std::size_t most);
+  /// Takes `file`, which is beside the snapshot and locked, in place of its own temporary, for
+  /// bytes that npz_fd() gets in any order.  It is the caller's until it is published.
+  void adopt(Temporary file);
+  /// The first `bytes` of what npz_fd() gets are there: writing back may begin.
+  void written_to(std::uint64_t bytes);
   /// Forget what was written so far: the stream began again.
   void restart();
   /// The temporary npz, open for reading and writing, for checks before publishing.
