@@ -87,6 +87,15 @@ PinRules pin_by_if_match() {
           }};
 }
 
+PinRules pin_by_generation() {
+  return {
+      [](const HttpHead& head) { return std::string(head.find("x-goog-generation").value_or("")); },
+      [](HttpRequest& request, const std::string& pin) {
+        request.url.query += (request.url.query.empty() ? "?generation=" : "&generation=") + pin;
+      },
+      true};
+}
+
 std::optional<std::uint64_t> object_size(const HttpHead& head) {
   if (head.status == 206) {
     const auto range = parse_content_range(head.find("content-range").value_or(""));
@@ -113,6 +122,7 @@ ObjectInfo object_info(const HttpHead& head, const PinRules& rules,
 }
 
 Download::Version Download::version_of(const HttpHead& head) const {
+  if (rules_.alone) return {rules_.pin_of(head), {}, rules_.pin_of(head), object_size(head)};
   return {std::string(head.find("etag").value_or("")),
           std::string(head.find("last-modified").value_or("")), rules_.pin_of(head),
           object_size(head)};

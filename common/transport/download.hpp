@@ -16,6 +16,8 @@ struct PinRules {
   std::function<std::string(const HttpHead& head)> pin_of;
   /// Asks for the range only under `pin`.
   std::function<void(HttpRequest& request, const std::string& pin)> demand;
+  /// The pin alone tells versions apart: ETag and date may change while the bytes do not.
+  bool alone = false;
 };
 
 /// http: a strong ETag, or a Last-Modified that is strong (RFC 9110, 8.8.2.2), in If-Range:
@@ -23,6 +25,8 @@ struct PinRules {
 PinRules pin_by_if_range();
 /// Stores: the ETag, in If-Match; another version answers 412.
 PinRules pin_by_if_match();
+/// GCS: the generation, in the query; where it is no more the answer is 404.
+PinRules pin_by_generation();
 
 /// The object's size by an answer to GET or HEAD, a range (`Content-Range`) or not.
 std::optional<std::uint64_t> object_size(const HttpHead& head);
@@ -60,7 +64,8 @@ class Download final : public ObjectSink {
  private:
   /// By what one version of an object is known again.
   struct Version {
-    std::string etag;  ///< weak ones too: they can tell versions apart, but not pin one
+    std::string etag;  ///< weak ones too: they can tell versions apart, but not pin one;
+                       ///< or the pin itself, where it stands alone
     std::string last_modified;
     std::string pin;
     std::optional<std::uint64_t> size_bytes;

@@ -8,6 +8,7 @@
 #include "io/file.hpp"
 #include "transport/az.hpp"
 #include "transport/az_name.hpp"
+#include "transport/gs.hpp"
 #include "transport/http.hpp"
 #include "transport/s3.hpp"
 
@@ -58,6 +59,7 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
   }
   if (url.scheme == "http" || url.scheme == "https") return open_http_transport(options);
   if (url.scheme == "s3") return open_s3_transport(options);
+  if (url.scheme == "gs") return open_gs_transport(options);
   throw Error(ExitCode::usage, "usage", display_url(url),
               "the scheme '" + printable(url.scheme, 40) +
                   "' is not supported; expected file, http, https, s3, gs, az or a bare path");

@@ -4,22 +4,26 @@
         gcs.buckets["b"] = {}
         gcs.put("b", "k", data)                        # and gcs.get, .keys, .find, .delete
         run("mad-fetch", "gs://b/k", env=gcs.environment())             # anonymous
-        run("mad-fetch", "gs://b/k", env=gcs.service_account(tmp))      # JWT for a token
+        run("mad-fetch", "--endpoint-url", gcs.endpoint(), "gs://b/k",
+            env=gcs.service_account(tmp))                               # JWT for a token
         gcs.expire_tokens()                            # every one handed out: 401 from now on
         gcs.seen                                       # [Request], without what is secret
 
 tests/interop/fake_gcs_test.py holds it against rclone.  From Google's reference of the API
 ("Objects", "Resumable uploads", "Using OAuth 2.0 for Server to Server Applications"):
-media, multipart and resumable upload (308 and Range, chunks of 256 KiB, `bytes */N` asks,
-DELETE cancels with 499), alt=media with ranges and generations, list in pages, delete,
-ifGenerationMatch (0: absent) and ifGenerationNotMatch, metadata, md5Hash, crc32c, and the
-token of a metadata server.  `FakeGCS(auth=True)` refuses requests without a valid token.
+media, multipart and resumable upload (308 and Range, chunks of 256 KiB, of which a prefix
+may be kept; `bytes */N` asks, also after the end; X-Goog-Hash with the last; DELETE cancels
+with 499; the session's URI is its own credential), alt=media with ranges, generations and
+decompressive transcoding, list in pages, patch, delete, `fields`, ifGenerationMatch (0:
+absent) and ifGenerationNotMatch, metadata, md5Hash, crc32c, and the token of a metadata
+server.  `FakeGCS(auth=True)` refuses requests without a valid token.
 """
 
 import base64
 import collections
 import email.parser
 import email.policy
+import gzip
 import hashlib
 import http.server
 import itertools
@@ -43,8 +47,12 @@ SCOPES = re.compile(r"https://www\.googleapis\.com/auth/(devstorage\.(read_write
                     r"|cloud-platform)")
 
 Object = collections.namedtuple(
-    "Object", "body generation metadata content_type created md5 crc32c")
+    "Object", "body generation metadata content_type created md5 crc32c encoding metageneration")
 Request = collections.namedtuple("Request", "method path query headers length status")
+
+
+REASONS = {400: "invalid", 401: "authError", 403: "forbidden", 404: "notFound",
+           412: "conditionNotMet", 416: "requestedRangeNotSatisfiable"}
 
 
 class Refused(Exception):
@@ -60,6 +68,8 @@ class FakeGCS:
         self.buckets = {}
         self.seen = []
         self.sessions = {}  # resumable uploads that were neither completed nor cancelled
+        self.completed = {}  # those that were: what the last answer said
+        self.kept_bytes = None  # of each chunk at most so many are kept, if it is set
         self.tokens = {}    # token: when it expires
         self.grants = 0     # tokens handed out
         self.lock = threading.RLock()
@@ -99,8 +109,9 @@ class FakeGCS:
         """What the tools need to find it, `endpoint` being a proxy in front."""
         return {"STORAGE_EMULATOR_HOST": endpoint or self.endpoint()}
 
-    def service_account(self, directory, endpoint=None):
-        """environment() and a new service account whose key is a file in `directory`."""
+    def service_account(self, directory):
+        """A new service account whose key is a file in `directory`; the endpoint must be given
+        as an option, for an emulator is asked anonymously."""
         key = pathlib.Path(directory) / "service-account.json"
         private = openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
         self.public_key.write_bytes(openssl("pkey", "-pubout", stdin=private))
@@ -109,7 +120,7 @@ class FakeGCS:
             "private_key": private.decode(), "client_email": "tests@tests.example",
             "client_id": "1", "token_uri": self.endpoint() + "/token"}))
         key.chmod(0o600)
-        return {**self.environment(endpoint), "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
+        return {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}
 
     def metadata_service(self):
         """The variables by which it is also the metadata server of a virtual machine."""
@@ -143,12 +154,13 @@ class FakeGCS:
         self.buckets.setdefault(name, {})
         return name
 
-    def put(self, bucket, name, body, metadata=None, content_type="application/octet-stream"):
-        """Returns the new generation."""
+    def put(self, bucket, name, body, metadata=None, content_type="application/octet-stream",
+            encoding=None):
+        """Returns the new generation; `encoding` is what `gsutil cp -Z` sets to gzip."""
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         with self.lock:
             made = Object(bytes(body), next(self._generations), dict(metadata or {}),
-                          content_type, now, format_md5(body), format_crc32c(body))
+                          content_type, now, format_md5(body), format_crc32c(body), encoding, 1)
             self.buckets[bucket][name] = made
         return made.generation
 
@@ -186,8 +198,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.gcs = self.server.gcs
         split = urllib.parse.urlsplit(self.path)
         self.query = dict(urllib.parse.parse_qsl(split.query, keep_blank_values=True))
-        self.body = self._read_body()
+        self.body, whole = self._read_body()
         try:
+            if not whole:
+                self._take_cut_off()
+                return
             self._route(split.path)
         except Refused as refused:
             self._send_error(refused)
@@ -199,30 +214,55 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def _read_body(self):
+        """(bytes, whether they are all)"""
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
+            length = int(self.headers.get("content-length", 0))
+            body = bytearray()
+            while len(body) < length:
+                try:
+                    block = self.rfile.read1(length - len(body))
+                except ConnectionError:
+                    block = b""
+                if not block:
+                    break
+                body += block
+            return bytes(body), len(body) == length
         body = bytearray()
         while size := int(self.rfile.readline().split(b";")[0], 16):
             body += self.rfile.read(size)
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass
-        return bytes(body)
+        return bytes(body), True
+
+    def _take_cut_off(self):
+        """Of a request that broke off only a session's chunk has an effect: what came of it."""
+        self.close_connection = True
+        identity = self.query.get("upload_id")
+        match = re.match(r"bytes (\d+)-", self.headers.get("content-range", ""))
+        with self.gcs.lock:
+            if match and identity in self.gcs.sessions:
+                held = self.gcs.sessions[identity][-1]
+                kept = self.body[:len(self.body) // CHUNK * CHUNK]
+                held += kept[len(held) - int(match[1]):]
+        self._record(0)
 
     def _route(self, path):
         if path == "/token":
             return self._exchange_jwt()
         if path.startswith("/computeMetadata/v1/"):
             return self._metadata_service(path.removeprefix("/computeMetadata/v1/"))
-        self._check_token()
+        if "upload_id" not in self.query:
+            self._check_token()
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b(?:/([^/]+)(?:/o(?:/(.+))?)?)?/?",
                              path)
         if not match or not match[2]:
             raise Refused(404, "no such API")
         kind, bucket, name = match[1], urllib.parse.unquote(match[2]), match[3]
-        if bucket not in self.gcs.buckets:
-            raise Refused(404, "The specified bucket does not exist.")
         name = name and urllib.parse.unquote(name)
+        if bucket not in self.gcs.buckets:
+            raise Refused(404, f"No such object: {bucket}/{name}" if name else
+                          "The specified bucket does not exist.")
         if kind == "/upload":
             return self._upload(bucket)
         if not re.search("/o(/|$)", path):
@@ -294,8 +334,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.gcs.delete(bucket, name)
                 return self._send(204, [], b"")
             if self.command == "PATCH":
-                metadata = json.loads(self.body).get("metadata", {})
-                found = found._replace(metadata={**found.metadata, **metadata})
+                metadata = {**found.metadata, **json.loads(self.body).get("metadata", {})}
+                metadata = {key: value for key, value in metadata.items() if value is not None}
+                found = found._replace(metadata=metadata, metageneration=found.metageneration + 1)
                 self.gcs.buckets[bucket][name] = found
         if media or self.query.get("alt") == "media":
             return self._send_media(found)
@@ -312,11 +353,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _send_media(self, found):
         body, size, status = found.body, len(found.body), 200
+        encoding = found.encoding or "identity"
         headers = [("x-goog-generation", found.generation), ("x-goog-stored-content-length", size),
+                   ("x-goog-metageneration", found.metageneration),
+                   ("x-goog-stored-content-encoding", encoding),
                    ("x-goog-hash", "crc32c=" + found.crc32c),
                    ("x-goog-hash", "md5=" + found.md5), ("ETag", etag(found)),
                    ("Content-Type", found.content_type), ("Accept-Ranges", "bytes")]
-        headers += [(f"x-goog-meta-{key}", value) for key, value in found.metadata.items()]
+        if encoding == "gzip" and "gzip" not in self.headers.get("accept-encoding", ""):
+            # Decompressive transcoding: any range is ignored, the hashes are those of the stored.
+            headers.append(("Warning", "214 UploadServer gunzipped"))
+            return self._send(200, headers, gzip.decompress(body))
+        if encoding != "identity":
+            headers.append(("Content-Encoding", encoding))
         span = parse_range(self.headers.get("range"), size)
         if span:
             first, end = span
@@ -362,7 +411,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "kind": "storage#object", "name": name, "bucket": bucket,
             "id": f"{bucket}/{name}/{found.generation}", "selfLink": f"{base}/{address}",
             "mediaLink": f"{base}/download/{address}?generation={found.generation}&alt=media",
-            "generation": str(found.generation), "metageneration": "1", "etag": etag(found),
+            "generation": str(found.generation), "metageneration": str(found.metageneration),
+            "etag": etag(found), **({"contentEncoding": found.encoding} if found.encoding else {}),
             "size": str(len(found.body)), "contentType": found.content_type,
             "storageClass": "STANDARD", "timeCreated": found.created, "updated": found.created,
             "md5Hash": found.md5, "crc32c": found.crc32c,
@@ -406,7 +456,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             kind = metadata.get("contentType") or self.headers.get("content-type")
             self.gcs.put(bucket, name, body, metadata.get("metadata"), kind)
             found = self.gcs.find(bucket, name)
-        self._send_json(self._resource(bucket, name, found))
+        resource = self._resource(bucket, name, found)
+        self._send_json(resource)
+        return resource
 
     def _open_session(self, bucket):
         metadata = json.loads(self.body or b"{}")
@@ -423,6 +475,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _continue_session(self, identity):
         with self.gcs.lock:
+            if identity in self.gcs.completed and self.command == "PUT":
+                return self._send_json(self.gcs.completed[identity])
             if identity not in self.gcs.sessions:
                 raise Refused(404, "no such upload")
             bucket, name, metadata, conditions, held = self.gcs.sessions[identity]
@@ -436,9 +490,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     headers.append(("X-HTTP-Status-Code-Override", "308"))
                     return self._send(200, headers, b"")
                 return self._send(308, headers, b"")
+            self._check_hash(held)
             del self.gcs.sessions[identity]
             self.query.update(conditions)
-            return self._finish_upload(bucket, name, metadata, bytes(held))
+            self.gcs.completed[identity] = self._finish_upload(bucket, name, metadata, bytes(held))
+
+    def _check_hash(self, held):
+        for told in self.headers.get("x-goog-hash", "").split(","):
+            kind, _, value = told.strip().partition("=")
+            known = {"crc32c": format_crc32c, "md5": format_md5}.get(kind)
+            if known and known(bytes(held)) != value:
+                raise Refused(400, f'Provided {kind.upper()} "{value}" doesn\'t match calculated '
+                              f'{kind.upper()} "{known(bytes(held))}".')
 
     def _receive(self, held):
         """Appends what came; the size of the whole, or None while it is not known."""
@@ -457,20 +520,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, "Content-Range and body do not fit")
         if last + 1 != total and len(self.body) % CHUNK:
             raise Refused(400, "a chunk that is no multiple of 256 KiB")
-        held += self.body[len(held) - first:]
+        body = self.body
+        if self.gcs.kept_bytes is not None and len(body) > self.gcs.kept_bytes:
+            body = body[:self.gcs.kept_bytes // CHUNK * CHUNK]
+        held += body[len(held) - first:]
         return total
 
     # Answers.
 
     def _send_json(self, value, status=200, headers=()):
+        if "fields" in self.query:
+            value = select(value, self.query["fields"])
         self._send(status, [*headers, ("Content-Type", "application/json; charset=UTF-8")],
                    json.dumps(value).encode())
 
     def _send_error(self, refused):
-        entry = {"message": str(refused.reason), "domain": "global", "reason": "refused"}
+        entry = {"message": str(refused.reason), "domain": "global",
+                 "reason": REASONS.get(refused.status, "refused")}
         value = {"error": {"code": refused.status, "message": refused.reason, "errors": [entry]}}
-        body = b"" if refused.status in (204, 304) else json.dumps(value).encode()
-        self._send(refused.status, [*refused.headers, ("Content-Type", "application/json")], body)
+        kind, body = "application/json", json.dumps(value).encode()
+        if self.query.get("alt") == "media":
+            kind, body = "text/html; charset=UTF-8", str(refused.reason).encode()
+        if refused.status in (204, 304):
+            body = b""
+        self._send(refused.status, [*refused.headers, ("Content-Type", kind)], body)
 
     def _send(self, status, headers, body):
         self.send_response(status, "Reason")
@@ -492,6 +565,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 Request(self.command, path, query, headers, len(self.body), status))
 
 
+def select(value, fields):
+    """What `fields` names: `a,b(c,d)`, one level deep."""
+    chosen = {}
+    for name, inner in re.findall(r"(\w+)(?:\(([^()]*)\))?", fields):
+        if name in value:
+            chosen[name] = [select(item, inner) for item in value[name]] if inner else value[name]
+    return chosen
+
+
 def parse_range(text, size):
     """(first, end) of one range of RFC 9110, or None: the whole."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", text or "")
@@ -503,7 +585,7 @@ def parse_range(text, size):
 
 
 def etag(found):
-    return base64.b64encode(str(found.generation).encode()).decode()
+    return base64.b64encode(f"{found.generation}/{found.metageneration}".encode()).decode()
 
 
 def format_md5(body):
