@@ -12,7 +12,8 @@ using mad::FetchOptions;
 
 void declare(CLI::App& app, FetchOptions& o) {
   app.description("Fetch a snapshot from a URL: a bundle on standard output, or files with -o");
-  app.add_option("URL", o.url, "A path, file://, http(s):// or s3:// (default $RESUME_FROM_URL)");
+  app.add_option("URL", o.url,
+                 "A path, or a URL: file, http(s), s3, gs, az (default $RESUME_FROM_URL)");
   app.add_option("-o,--output", o.output, "Verify and publish as PATH instead of a bundle")
       ->type_name("PATH");
   app.add_flag("--if-exists", o.if_exists, "Nothing there yet is no error");
