@@ -1,12 +1,14 @@
 """Holds the fake of Google Cloud Storage against a client that was written for the real one."""
 
+import gzip
+import json
 import os
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from fake_gcs import JWT_BEARER, FakeGCS, crc32c
+from fake_gcs import CHUNK, JWT_BEARER, FakeGCS, crc32c
 import madtest
 from madtest import run
 
@@ -159,6 +161,71 @@ class Protocol(madtest.Case):
         self.assertEqual(self.ask("DELETE", place)[0], 499)
         self.assertEqual((self.gcs.sessions, self.gcs.keys("b")), ({}, {}))
         self.assertEqual(self.ask("PUT", place, b"x")[0], 404)
+
+    def session(self, **more):
+        """The place of a new resumable upload of `k`."""
+        _, headers, _ = self.ask("POST", "/upload/storage/v1/b/b/o?uploadType=resumable&name=k",
+                                 b"{}", **more)
+        return headers["Location"].removeprefix(self.gcs.endpoint())
+
+    def test_a_completed_upload_says_so_to_who_asks_again(self):
+        place = self.session()
+        self.assertEqual(self.ask("PUT", place, b"all", Content_Range="bytes 0-2/3")[0], 200)
+        status, _, body = self.ask("PUT", place, b"", Content_Range="bytes */3")
+        self.assertEqual((status, json.loads(body)["size"]), (200, "3"))
+
+    def test_a_chunk_may_be_kept_in_part(self):
+        self.gcs.kept_bytes = CHUNK
+        place = self.session()
+        _, headers, _ = self.ask("PUT", place, bytes(2 * CHUNK),
+                                 Content_Range=f"bytes 0-{2 * CHUNK - 1}/*")
+        self.assertEqual(headers["Range"], f"bytes=0-{CHUNK - 1}")
+        # What it has already is passed over.
+        status, _, _ = self.ask("PUT", place, bytes(CHUNK) + b"end",
+                                Content_Range=f"bytes 0-{CHUNK + 2}/{CHUNK + 3}")
+        self.assertEqual(status, 308)
+        status, _, _ = self.ask("PUT", place, b"end",
+                                Content_Range=f"bytes {CHUNK}-{CHUNK + 2}/{CHUNK + 3}")
+        self.assertEqual((status, self.gcs.get("b", "k")), (200, bytes(CHUNK) + b"end"))
+
+    def test_the_hash_with_the_last_chunk_is_checked_before_there_is_an_object(self):
+        place = self.session()
+        status, _, body = self.ask("PUT", place, b"123456789", Content_Range="bytes 0-8/9",
+                                   X_Goog_Hash="crc32c=AAAAAA==")
+        self.assertEqual((status, self.gcs.keys("b")), (400, {}))
+        self.assertIn(b"doesn't match calculated CRC32C", body)
+        self.assertEqual(self.ask("PUT", place, b"", Content_Range="bytes */9",
+                                  X_Goog_Hash="crc32c=4waSgw==")[0], 200)
+
+    def test_a_session_needs_no_token(self):
+        self.gcs.auth = True
+        place = self.session(Authorization="Bearer " + self.gcs.token())
+        self.gcs.expire_tokens()
+        self.assertEqual(self.ask("PUT", place, b"x", Content_Range="bytes 0-0/1")[0], 200)
+
+    def test_what_is_stored_compressed_is_decompressed_for_who_does_not_take_it(self):
+        packed = gzip.compress(b"plain")
+        self.gcs.put("b", "k", packed, encoding="gzip")
+        path = "/storage/v1/b/b/o/k?alt=media"
+        _, headers, body = self.ask("GET", path, Accept_Encoding="identity", Range="bytes=1-2")
+        self.assertEqual((headers["Content-Encoding"], body), (None, b"plain"))
+        self.assertEqual(headers["x-goog-stored-content-encoding"], "gzip")
+        status, headers, body = self.ask("GET", path, Accept_Encoding="gzip", Range="bytes=1-2")
+        self.assertEqual((status, headers["Content-Encoding"], body), (206, "gzip", packed[1:3]))
+
+    def test_a_patch_changes_the_metadata_and_not_the_generation(self):
+        generation = self.gcs.put("b", "k", b"x", {"a": "1", "b": "2"})
+        status, _, body = self.ask("PATCH", f"/storage/v1/b/b/o/k?generation={generation}",
+                                   b'{"metadata":{"a":null,"c":"3"}}')
+        told = json.loads(body)
+        self.assertEqual((status, told["metadata"], told["generation"], told["metageneration"]),
+                         (200, {"b": "2", "c": "3"}, str(generation), "2"))
+
+    def test_fields_are_what_is_answered(self):
+        self.gcs.put("b", "k", b"x")
+        path = "/storage/v1/b/b/o?fields=items(name,size)"
+        self.assertEqual(json.loads(self.ask("GET", path)[2]),
+                         {"items": [{"name": "k", "size": "1"}]})
 
     def test_a_wrong_hash_is_refused(self):
         body = (b'--cut\r\nContent-Type: application/json\r\n\r\n{"name":"k","md5Hash":"AAAA"}\r\n'
