@@ -12,13 +12,12 @@
 namespace mad {
 namespace {
 
-constexpr int k_abort_attempts = 3;
 /// "Resume Incomplete": how GCS answers a chunk that was not the last.
 constexpr int k_incomplete = 308;
 /// How it answers the end of a session that was asked for.
 constexpr int k_cancelled = 499;
 
-bool is_gone(int status) {
+bool is_gone_session(int status) {
   return status == 404 || status == 410;
 }
 
@@ -105,7 +104,7 @@ class GsUpload final : public Upload {
       call.prepare = [&] { return request("DELETE", empty); };
       for (int attempt = 0; attempt < k_abort_attempts; ++attempt) {
         const int status = session_.calls().call_past_interruption(call);
-        if (is_success(status) || status == k_cancelled || is_gone(status)) return;
+        if (is_success(status) || status == k_cancelled || is_gone_session(status)) return;
       }
       log_warning(subject_ +
                   ": the upload could not be aborted; the store forgets it after a week");
@@ -162,7 +161,7 @@ class GsUpload final : public Upload {
 
   Verdict judge(const HttpReply& reply) const {
     const int status = reply.head.status;
-    if (is_success(status) || status == k_incomplete || status == 412 || is_gone(status)) {
+    if (is_success(status) || status == k_incomplete || status == 412 || is_gone_session(status)) {
       return Verdict::accept();
     }
     const Error error = gs_status_error(subject_, reply);
@@ -218,7 +217,7 @@ class GsUpload final : public Upload {
 
   /// The session is no more: where an answer was lost, because it ended well.
   GsObject lost_and_found(const HttpReply& reply, std::uint64_t size_bytes) {
-    if (unsure_ && is_gone(reply.head.status)) {
+    if (unsure_ && is_gone_session(reply.head.status)) {
       GsAsk ask;
       ask.url = url_;
       ask.query = {{"fields", std::string(k_gs_object_fields)}};

@@ -13,7 +13,6 @@ namespace mad {
 namespace {
 
 constexpr std::size_t k_max_upload_id_bytes = 2048;
-constexpr int k_abort_attempts = 3;
 
 std::string xml_escape(std::string_view text) {
   std::string out;

@@ -11,6 +11,9 @@ namespace mad {
 
 /// What object stores' refusals have in common.
 
+/// How often it is tried to take an upload back.
+inline constexpr int k_abort_attempts = 3;
+
 /// What may stand in a message as a store's own word for something: short, `[A-Za-z0-9._-]`.
 bool is_store_word(std::string_view text);
 
