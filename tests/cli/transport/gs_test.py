@@ -1,7 +1,6 @@
 """The calls of the gs transport against the fake of GCS that rclone holds to account
 (tests/interop/fake_gcs_test.py), and with faults in between."""
 
-import base64
 import gzip
 import json
 import os
