@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import signal
-import unittest
 
 import madtest
 from fake_gcs import CHUNK, FakeGCS, format_crc32c
