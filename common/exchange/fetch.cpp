@@ -5,54 +5,13 @@
 #include "base/progress.hpp"
 #include "bundle/bundle.hpp"
 #include "exchange/file_pair.hpp"
+#include "exchange/remote_npz.hpp"
+#include "exchange/remote_pair.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/snapshot.hpp"
 
 namespace mad {
 namespace {
-
-/// A manifest, held whole.
-class TextReceiver final : public Receiver {
- public:
-  void begin(std::optional<std::uint64_t>) override {}
-  void write(Bytes bytes) override { text_ += as_text(bytes); }
-  void restart() override { text_.clear(); }
-  std::string& text() { return text_; }
-
- private:
-  std::string text_;
-};
-
-/// An npz on its way to its delivery, which gets the manifest first.
-class NpzReceiver final : public Receiver {
- public:
-  NpzReceiver(Delivery& delivery, const std::optional<std::string>& manifest, Progress& progress)
-      : delivery_(delivery), manifest_(manifest), progress_(progress) {}
-
-  void begin(std::optional<std::uint64_t> size_bytes) override {
-    progress_.restart(size_bytes);
-    delivery_.begin(manifest_);
-    begun_ = true;
-  }
-  void write(Bytes bytes) override {
-    delivery_.write(bytes);
-    size_bytes_ += bytes.size();
-    progress_.add(bytes.size());
-  }
-  void restart() override {
-    if (begun_) delivery_.restart();
-    begun_ = false;
-    size_bytes_ = 0;
-  }
-  std::uint64_t size_bytes() const { return size_bytes_; }
-
- private:
-  Delivery& delivery_;
-  const std::optional<std::string>& manifest_;
-  Progress& progress_;
-  bool begun_ = false;
-  std::uint64_t size_bytes_ = 0;
-};
 
 Error manifest_missing(const std::string& subject) {
   return {ExitCode::not_found, "manifest-missing", subject, "there is no such manifest",
@@ -68,15 +27,18 @@ class RemotePair {
         url_(parse_url(request.url)),
         manifest_url_(request.manifest_url.empty() ? with_path_suffix(url_, k_manifest_suffix)
                                                    : parse_url(request.manifest_url)),
-        transport_(open_transport(url_, request.transport)),
+        stop_(std::make_shared<Stop>()),
+        transport_(open_transport(url_, transport_options())),
         manifest_transport_(request.manifest_url.empty() || same_origin(url_, manifest_url_)
                                 ? nullptr
-                                : open_transport(manifest_url_, without_headers(request))) {}
+                                : open_transport(manifest_url_, without_headers(request))),
+        progress_(snapshot_name(request.url), std::nullopt),
+        npz_({*transport_, url_, *stop_, request.max_size_bytes, request.ranges}, delivery,
+             progress_) {}
 
   void fetch() {
-    Progress progress(snapshot_name(request_.url), std::nullopt);
     for (int restarts = 0;; ++restarts) {
-      if (fetch_once(progress)) {
+      if (fetch_once()) {
         report_.set("restarts", static_cast<std::uint64_t>(restarts));
         break;
       }
@@ -96,6 +58,12 @@ class RemotePair {
   }
 
  private:
+  TransportOptions transport_options() const {
+    TransportOptions options = request_.transport;
+    options.stop = stop_;
+    return options;
+  }
+
   /// What is meant for the npz's origin is not sent to the manifest's.
   static TransportOptions without_headers(const FetchRequest& request) {
     TransportOptions options = request.transport;
@@ -104,44 +72,78 @@ class RemotePair {
   }
 
   std::optional<std::string> get_manifest() {
-    Transport& transport = manifest_transport_ ? *manifest_transport_ : *transport_;
-    // Another version in the middle is nothing to pair with anything yet: read it again.
-    for (int restarts = 0; restarts <= k_max_pair_restarts; ++restarts) {
-      TextReceiver receiver;
-      switch (transport.get(manifest_url_, receiver, k_max_manifest_bytes)) {
-        case GetOutcome::complete:
-          return std::move(receiver.text());
-        case GetOutcome::missing:
-          return std::nullopt;
-        case GetOutcome::changed:
-          break;
-      }
-    }
-    throw Error(ExitCode::remote, "object-changing", display_url(manifest_url_),
-                "it changed while it was read, again and again");
+    return get_small(manifest_transport_ ? *manifest_transport_ : *transport_, manifest_url_,
+                     k_max_manifest_bytes);
+  }
+
+  /// By what the store says of the npz: the manifest, or what a writer that died left for it.
+  std::optional<std::string> own_manifest(const ObjectInfo& npz,
+                                          std::optional<std::string> manifest) {
+    if (!request_.manifest_url.empty()) return manifest;
+    RemoteChoice choice = choose_manifest(*transport_, RemoteNames(url_), npz, manifest);
+    if (choice.owner == RemoteOwner::manifest) return manifest;
+    say_interrupted();
+    return std::move(choice.next);
+  }
+
+  /// The same by the bytes that came; nothing where it is not what a writer left.
+  std::optional<std::string> manifest_left_for(const Digest& npz) {
+    if (!request_.manifest_url.empty()) return std::nullopt;
+    const Url next = RemoteNames(url_).next;
+    std::optional<std::string> text = get_small_if_allowed(*transport_, next, k_max_manifest_bytes);
+    const auto parsed = parse_or_none(text, next);
+    if (!parsed || parsed->sha256 != npz) return std::nullopt;
+    say_interrupted();
+    return text;
+  }
+
+  void say_interrupted() const {
+    log_note(display_url(url_) + ": its writer was interrupted; " +
+             display_url(RemoteNames(url_).next) + " is its manifest");
+  }
+
+  /// What one request brings is not asked about before.
+  bool is_small(const std::optional<Manifest>& manifest) const {
+    return manifest && manifest->size_bytes &&
+           *manifest->size_bytes <= one_request_bytes(request_.ranges);
   }
 
   /// False where the pair must be read again.
-  bool fetch_once(Progress& progress) {
-    const std::optional<std::string> manifest = get_manifest();
+  bool fetch_once() {
+    const std::optional<std::string> found = get_manifest();
+    const std::optional<Manifest> parsed = parse_or_none(found, manifest_url_);
+    std::optional<std::string> manifest = found;
+    std::optional<ObjectInfo> info;
+    if (!is_small(parsed)) {
+      info = transport_->stat(url_);
+      if (!info) {
+        snapshot_missing(found);
+        return true;
+      }
+      manifest = own_manifest(*info, found);
+    }
     if (!manifest && !request_.skip_integrity_check) {
-      if (transport_->stat(url_)) throw manifest_missing(display_url(manifest_url_));
-      snapshot_missing(manifest);
-      return true;
+      throw manifest_missing(display_url(manifest_url_));
     }
-    NpzReceiver receiver(delivery_, manifest, progress);
-    const GetOutcome outcome = transport_->get(url_, receiver, request_.max_size_bytes);
+    GetOutcome outcome = npz_.read(info, manifest);
+    if (outcome == GetOutcome::complete && !info && npz_.sha256() != parsed->sha256) {
+      if (auto left = manifest_left_for(npz_.sha256())) {
+        manifest = std::move(left);
+        npz_.restart();
+        outcome = npz_.read(info, manifest);
+      }
+    }
     if (outcome == GetOutcome::missing) {
-      snapshot_missing(manifest);
+      snapshot_missing(found);
       return true;
     }
-    if (outcome == GetOutcome::changed || get_manifest() != manifest) {
-      receiver.restart();
+    if (outcome == GetOutcome::changed || get_manifest() != found) {
+      npz_.restart();
       return false;
     }
     delivery_.finish();
     report_.set("stage", "fetched");
-    report_.set("size_bytes", receiver.size_bytes());
+    npz_.tell(report_);
     if (!manifest) log_warning(display_url(url_) + ": no manifest; nothing vouches for the npz");
     return true;
   }
@@ -162,8 +164,11 @@ class RemotePair {
   Report& report_;
   Url url_;
   Url manifest_url_;
+  std::shared_ptr<Stop> stop_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Transport> manifest_transport_;
+  Progress progress_;
+  RemoteNpz npz_;
 };
 
 }  // namespace

@@ -21,6 +21,7 @@ struct FetchRequest {
   bool skip_integrity_check = false;
   std::uint64_t max_size_bytes = std::uint64_t{1} << 40U;
   TransportOptions transport;
+  RangeWishes ranges;
 };
 
 /// How often a pair is read again because it changed while it was read.

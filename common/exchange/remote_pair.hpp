@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "manifest/manifest.hpp"
+#include "transport/transport.hpp"
+
+namespace mad {
+
+/// The name of the metadata by which an npz in a store says its SHA-256 (64 hex digits).
+inline constexpr const char* k_digest_metadata = "mad-sha256";
+
+/// The objects that a snapshot in a store is made of.
+struct RemoteNames {
+  /// `npz` with each suffix appended to its path, the query kept.
+  explicit RemoteNames(const Url& npz_url);
+
+  Url npz;
+  Url manifest;
+  Url next;
+  Url signature;
+  Url next_signature;
+};
+
+/// A manifest that no reader could use is as good as none.
+std::optional<Manifest> parse_or_none(const std::optional<std::string>& text, const Url& url);
+
+/// A manifest or a signature: all of one version of a small object; nothing where it is
+/// missing.  Throws Error(remote, `object-changing`) where it never rests.
+std::optional<std::string> get_small(Transport& transport, const Url& url, std::size_t max_bytes);
+
+/// The same where it may not be asked for (a URL that is signed for two objects only shows
+/// the two), or is too large to be one: nothing.
+std::optional<std::string> get_small_if_allowed(Transport& transport, const Url& url,
+                                                std::size_t max_bytes);
+
+/// Whether `manifest` is of `npz`, as far as what the store says of the npz tells: the
+/// digest in its metadata, else its size; nothing where neither decides.
+std::optional<bool> belongs(const Manifest& manifest, const ObjectInfo& npz);
+
+/// Which manifest is the npz's own, where a writer may have died between the two.
+///
+/// The manifest at `names.manifest` unless it is missing or of another npz and the one at
+/// `names.next` is of this one (mad-push(1) writes `.next`, npz, manifest).  Where
+/// metadata and size tell nothing and both have chunks, one chunk that differs between them
+/// is read and decides.  Reads `.next` only where that can matter.
+enum class RemoteOwner { manifest, next };
+struct RemoteChoice {
+  RemoteOwner owner = RemoteOwner::manifest;
+  /// The bytes of `.next`, where they were read and are a manifest.
+  std::optional<std::string> next;
+};
+RemoteChoice choose_manifest(Transport& transport, const RemoteNames& names, const ObjectInfo& npz,
+                             const std::optional<std::string>& manifest);
+
+}  // namespace mad
