@@ -20,6 +20,7 @@ void declare(CLI::App& app, FetchOptions& o) {
   app.add_option("--manifest-url", o.manifest_url, "Where the manifest is")->type_name("URL");
   app.add_option("--max-size", o.max_size, "Refuse an npz above SIZE (default 1T)")
       ->type_name("SIZE");
+  mad::declare_parallel(app, o.parallel);
   mad::declare_transfer(app, o.transfer);
   app.add_flag("--skip-integrity-check", o.skip_integrity_check, "Go on without a manifest");
   app.add_option("--durability", o.durability, "With -o: full (default) or none")->type_name("HOW");

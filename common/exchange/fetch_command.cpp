@@ -16,6 +16,22 @@
 namespace mad {
 namespace {
 
+RangeWishes range_wishes(const ParallelOptions& options) {
+  constexpr std::uint64_t k_least = std::uint64_t{64} << 10U;
+  constexpr std::uint64_t k_most = std::uint64_t{1} << 30U;
+  RangeWishes wishes;
+  if (options.connections != 0) wishes.connections = options.connections;
+  if (!options.part_size.empty()) {
+    wishes.part_bytes = size_option("--part-size", options.part_size, 0);
+    if (*wishes.part_bytes < k_least || *wishes.part_bytes > k_most) {
+      bad_option("--part-size", "expected 64K to 1G");
+    }
+  }
+  const std::uint64_t rate = size_option("--limit-rate", options.limit_rate, 0);
+  if (rate != 0) wishes.bytes_per_second = rate;
+  return wishes;
+}
+
 FetchRequest request_of(const FetchOptions& options, const std::string& url) {
   FetchRequest request;
   request.url = url;
@@ -24,6 +40,7 @@ FetchRequest request_of(const FetchOptions& options, const std::string& url) {
   request.skip_integrity_check = options.skip_integrity_check;
   request.max_size_bytes = size_option("--max-size", options.max_size, request.max_size_bytes);
   request.transport = transport_options(options.transfer);
+  request.ranges = range_wishes(options.parallel);
   return request;
 }
 

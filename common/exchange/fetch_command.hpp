@@ -15,6 +15,7 @@ struct FetchOptions {
   std::string output;
   std::string manifest_url;
   TransferOptions transfer;
+  ParallelOptions parallel;
   std::string max_size;
   std::string durability = "full";
   std::string mode;
