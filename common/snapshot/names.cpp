@@ -68,17 +68,27 @@ std::string next_name_in(const std::string& directory, const std::string& stem) 
          std::string(k_npz_suffix);
 }
 
-std::string spare_the_unread_snapshot(const std::string& npz_path) {
+bool resume_failed() {
   const char* status = std::getenv("MAD_RESUME_STATUS");
-  if (status == nullptr || std::string_view(status) != "failed") return npz_path;
-  struct ::stat found {};
-  if (lstat(npz_path.c_str(), &found) != 0) return npz_path;
-  std::string spared =
-      stem_of(npz_path) + "-after-failed-" + utc_now_compact() + std::string(k_npz_suffix);
-  log_warning(printable(npz_path) +
+  return status != nullptr && std::string_view(status) == "failed";
+}
+
+std::string after_failed_name(const std::string& npz_path) {
+  return stem_of(npz_path) + "-after-failed-" + utc_now_compact() + std::string(k_npz_suffix);
+}
+
+void warn_of_spared(const std::string& kept, const std::string& written) {
+  log_warning(kept +
               ": not replaced, since the resume from it may be what failed "
               "(MAD_RESUME_STATUS=failed); writing " +
-              printable(spared));
+              written);
+}
+
+std::string spare_the_unread_snapshot(const std::string& npz_path) {
+  struct ::stat found {};
+  if (!resume_failed() || lstat(npz_path.c_str(), &found) != 0) return npz_path;
+  std::string spared = after_failed_name(npz_path);
+  warn_of_spared(printable(npz_path), printable(spared));
   return spared;
 }
 

@@ -8,7 +8,7 @@ import subprocess
 
 import madtest
 
-TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-resume"]
+TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume"]
 SUBCOMMANDS = {"mad-manifest": ["write", "show", "get", "topology", "diff", "recover"]}
 MAN = madtest.SOURCE / "man"
 

@@ -7,7 +7,7 @@ import subprocess
 
 import madtest
 
-TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-resume"]
+TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume"]
 
 
 class Frame(madtest.Case):

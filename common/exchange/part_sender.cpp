@@ -1,0 +1,225 @@
+#include "exchange/part_sender.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "io/bounded_queue.hpp"
+
+namespace mad {
+namespace {
+
+using PartBuffer = std::unique_ptr<std::byte[]>;
+
+struct FullPart {
+  std::byte* data = nullptr;
+  std::size_t length = 0;
+  std::uint32_t index = 0;
+};
+
+SendPlan plan_for(const Capabilities& store, std::optional<std::uint64_t> size_bytes,
+                  const SendPlan& wished) {
+  SendPlan plan = wished;
+  plan.part_bytes = part_bytes_for(store, size_bytes, wished.part_bytes);
+  if (!store.parts_in_parallel) plan.connections = 1;
+  if (size_bytes) {
+    const std::uint64_t parts = *size_bytes / plan.part_bytes + 1;
+    plan.connections = static_cast<unsigned>(std::min<std::uint64_t>(plan.connections, parts));
+  }
+  return plan;
+}
+
+}  // namespace
+
+struct PartSender::State {
+  State(const SendTarget& where, const PutOptions& how, std::optional<std::uint64_t> size,
+        const SendPlan& wished)
+      : target(where),
+        options(how),
+        size_bytes(size),
+        store(where.transport.capabilities()),
+        plan(plan_for(store, size, wished)),
+        free(plan.connections + 1),
+        full(plan.connections + 1) {}
+
+  ~State() { stop_threads(); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void begin();
+  void work() noexcept;
+  void send(const FullPart& part);
+  void post();
+  void take_buffer();
+  void fail(std::exception_ptr why) noexcept;
+  void check();
+  void join() noexcept;
+  void stop_threads() noexcept;
+
+  SendTarget target;
+  PutOptions options;
+  std::optional<std::uint64_t> size_bytes;
+  Capabilities store;
+  SendPlan plan;
+
+  std::unique_ptr<Upload> upload;
+  std::vector<PartBuffer> buffers;
+  BoundedQueue<std::byte*> free;
+  BoundedQueue<FullPart> full;
+  std::vector<std::thread> threads;
+  std::byte* current = nullptr;
+  std::size_t current_bytes = 0;
+  std::uint32_t next_index = 0;
+  std::uint64_t sent_bytes = 0;
+
+  std::mutex mutex;
+  std::exception_ptr failure;
+};
+
+void PartSender::State::begin() {
+  upload = target.transport.begin_upload(target.url, options, size_bytes);
+  for (unsigned i = 0; i < plan.connections; ++i) {
+    try {
+      threads.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      // Fewer threads send as well.
+      if (threads.empty()) throw;
+      return;
+    }
+  }
+}
+
+void PartSender::State::send(const FullPart& part) {
+  if (target.limit != nullptr) target.limit->take(part.length, &target.stop);
+  upload->put_part(part.index, Bytes(part.data, part.length));
+}
+
+void PartSender::State::work() noexcept {
+  try {
+    while (const auto part = full.pop()) {
+      send(*part);
+      free.push(part->data);
+    }
+  } catch (const Stopped&) {
+    fail(nullptr);
+  } catch (...) {
+    fail(std::current_exception());
+  }
+}
+
+void PartSender::State::fail(std::exception_ptr why) noexcept {
+  {
+    const std::lock_guard lock(mutex);
+    if (!failure) failure = std::move(why);
+  }
+  target.stop.request();
+  full.close();
+  free.close();
+}
+
+void PartSender::State::join() noexcept {
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+/// Ends the calls under way; the transport can then be used again.
+void PartSender::State::stop_threads() noexcept {
+  if (threads.empty()) return;
+  fail(nullptr);
+  join();
+  target.stop.clear();
+}
+
+/// Throws what ended a thread.
+void PartSender::State::check() {
+  {
+    const std::lock_guard lock(mutex);
+    if (!failure) return;
+  }
+  stop_threads();
+  std::rethrow_exception(failure);
+}
+
+void PartSender::State::take_buffer() {
+  current_bytes = 0;
+  if (buffers.size() <= plan.connections) {
+    buffers.push_back(PartBuffer(new std::byte[plan.part_bytes]));
+    current = buffers.back().get();
+    return;
+  }
+  const auto next = free.pop();
+  check();
+  current = next.value_or(nullptr);
+}
+
+void PartSender::State::post() {
+  if (!upload) begin();
+  if (next_index == store.max_parts) {
+    throw Error(ExitCode::refused, "too-large", display_url(target.url),
+                "expected at most " + std::to_string(store.max_parts) + " parts of " +
+                    std::to_string(plan.part_bytes) + " bytes, found more",
+                "--part-size makes them larger");
+  }
+  full.push({current, current_bytes, next_index++});
+  current = nullptr;
+  check();
+}
+
+PartSender::PartSender(const SendTarget& target, const PutOptions& options,
+                       std::optional<std::uint64_t> size_bytes, const SendPlan& plan)
+    : state_(std::make_unique<State>(target, options, size_bytes, plan)) {}
+
+PartSender::~PartSender() = default;
+
+MutableBytes PartSender::room() {
+  State& s = *state_;
+  if (s.current != nullptr && s.current_bytes == s.plan.part_bytes) s.post();
+  if (s.current == nullptr) s.take_buffer();
+  return {s.current + s.current_bytes,
+          static_cast<std::size_t>(s.plan.part_bytes) - s.current_bytes};
+}
+
+void PartSender::filled(std::size_t n) {
+  state_->current_bytes += n;
+  state_->sent_bytes += n;
+}
+
+std::uint64_t PartSender::sent_bytes() const {
+  return state_->sent_bytes;
+}
+
+const SendPlan& PartSender::plan() const {
+  return state_->plan;
+}
+
+void PartSender::drain() {
+  State& s = *state_;
+  if (!s.upload && s.sent_bytes > s.store.max_put_bytes) s.begin();
+  if (!s.upload) return;
+  if (s.current != nullptr && s.current_bytes > 0) s.post();
+  s.full.close();
+  s.join();
+  s.check();
+}
+
+std::optional<ObjectInfo> PartSender::finish(const Metadata& metadata) {
+  State& s = *state_;
+  drain();
+  if (!s.upload) {
+    PutOptions options = s.options;
+    for (const auto& [name, value] : metadata) options.metadata[name] = value;
+    if (s.target.limit != nullptr) s.target.limit->take(s.current_bytes, nullptr);
+    return s.target.transport.put(s.target.url, Bytes(s.current, s.current_bytes), options);
+  }
+  const Metadata late = s.store.late_metadata ? metadata : Metadata{};
+  auto info = s.upload->finish(late);
+  s.upload.reset();
+  return info;
+}
+
+}  // namespace mad

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/report.hpp"
+#include "exchange/push_source.hpp"
+#include "transport/transport.hpp"
+
+namespace mad {
+
+struct PushRequest {
+  /// Of the npz; the other objects' are next to it (RemoteNames).
+  Url url;
+  /// Refuse where a snapshot is there already.
+  bool if_absent = false;
+  /// Read back what was written before the push counts as done.
+  bool verify = false;
+  SendPlan plan;
+  /// Bytes a second; 0: no bound.
+  std::uint64_t limit_rate = 0;
+  TransportOptions transport;
+};
+
+/// Puts a snapshot where `request.url` says, so that readers (mad-fetch) find the whole old
+/// one or the whole new one at every instant, whenever the writer dies:
+///
+/// complete what a dead writer left; send the npz, invisible; hold it against its manifest;
+/// put the manifest as `.next`; commit the npz, with its digest in its metadata; put the
+/// manifest; remove `.next`.  A signature goes before the manifest.
+///
+/// Nothing is sent where the snapshot is there already, whole.  After a resume that failed,
+/// a snapshot that is there is not replaced (after_failed_name).  Says in `report` what was
+/// done.  Throws Error(refused, `already-there` | `read-back-mismatch`), Error(remote,
+/// `lost-race`), what the source and the transport throw.
+void push_snapshot(PushSource& source, const PushRequest& request, Report& report);
+
+}  // namespace mad
