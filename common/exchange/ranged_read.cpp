@@ -17,7 +17,7 @@ constexpr std::uint64_t k_memory_window_bytes = 36 * k_mib;
 /// How far reading may run ahead of hashing: the page cache still has it.
 constexpr std::uint64_t k_file_window_bytes = 512 * k_mib;
 constexpr std::uint64_t k_max_part_bytes = 16 * k_mib;
-constexpr unsigned k_max_connections = 8;
+constexpr unsigned k_most_connections = 8;
 
 /// A part on its way into its slot.
 class PartReceiver final : public Receiver {
@@ -216,7 +216,9 @@ std::uint64_t one_request_bytes(const RangeWishes& wishes) {
 
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts) {
   RangePlan plan;
-  std::uint64_t useful = std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, k_max_connections);
+  // More than two a processor cost more than they bring, even from a server nearby.
+  const unsigned busy = std::clamp(2 * std::thread::hardware_concurrency(), 2U, k_most_connections);
+  std::uint64_t useful = std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, busy);
   if (wishes.bytes_per_second) {
     useful = std::clamp<std::uint64_t>(*wishes.bytes_per_second / k_mib, 1, useful);
   }

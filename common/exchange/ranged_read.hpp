@@ -32,9 +32,9 @@ enum class PartsIn { memory, file };
 /// An object up to this size is read by one request.
 std::uint64_t one_request_bytes(const RangeWishes& wishes);
 
-/// 2 to 8 connections, fewer where they would only share a slow rate, and parts of 1 to 16
-/// MiB, so that a large object keeps every connection busy and a part lost costs little; in
-/// memory window × part_bytes is at most 36 MiB, unless wishes ask for more.
+/// 2 to 8 connections, at most two a processor, fewer where they would only share a slow
+/// rate, and parts of 1 to 16 MiB, so that a large object keeps every connection busy and a part
+/// lost costs little; in memory window × part_bytes is at most 36 MiB, unless wishes ask for more.
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts);
 
 /// Who takes the parts of a ranged read.
