@@ -28,12 +28,15 @@ bool is_manifest(std::string_view text) {
   if (cursor.kind() != JsonKind::object) return true;
   bool has_slash = false;
   bool is_empty = true;
-  for (const auto& [key, value] : json_members(text)) {
+  bool has_known_key = false;
+  cursor.read_object(JsonDialect::python, [&](const JsonKey& key) {
+    cursor.read_value(JsonDialect::python);
     is_empty = false;
-    has_slash = has_slash || key.find('/') != std::string::npos;
-    if (key == "schema_version" || key == "sha256") return true;
-  }
-  return !has_slash && !is_empty;
+    has_slash = has_slash || key.characters.find('/') != std::string::npos;
+    has_known_key =
+        has_known_key || key.characters == "schema_version" || key.characters == "sha256";
+  });
+  return has_known_key || (!has_slash && !is_empty);
 }
 
 }  // namespace

@@ -343,15 +343,6 @@ std::optional<std::int64_t> json_integer(std::string_view text) {
   return static_cast<std::int64_t>(negative ? 0 - *value : *value);
 }
 
-JsonMembers json_members(std::string_view text) {
-  JsonCursor cursor(text, validated_origin());
-  JsonMembers members;
-  cursor.read_object(JsonDialect::python, [&](const JsonKey& key) {
-    members.emplace_back(key.characters, cursor.read_value(JsonDialect::python));
-  });
-  return members;
-}
-
 JsonKind json_kind(std::string_view text) {
   return JsonCursor(text, {}).kind();
 }
@@ -403,20 +394,26 @@ std::vector<std::string> split_json_path(std::string_view path) {
 
 namespace {
 
-/// Calls `token` for every token, a string being one.
-template <class Token>
-void each_token(std::string_view text, Token token) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t begin = i;
-    const char c = text[i++];
-    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') continue;
-    if (c == '"') {
-      while (text[i] != '"') i += text[i] == '\\' ? 2 : 1;
-      ++i;
-    } else if (std::string_view("[]{},:").find(c) == std::string_view::npos) {
-      i = std::min(text.find_first_of("[]{},: \t\r\n", i), text.size());
-    }
-    token(text.substr(begin, i - begin));
+/// Takes the next token, a string being one, from the front; empty at the end.
+std::string_view take_token(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  if (text.empty()) return text;
+  std::size_t end = 1;
+  if (text[0] == '"') {
+    while (text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+    ++end;
+  } else if (std::string_view("[]{},:").find(text[0]) == std::string_view::npos) {
+    end = std::min(text.find_first_of("[]{},: \t\r\n", end), text.size());
+  }
+  const std::string_view token = text.substr(0, end);
+  text.remove_prefix(end);
+  return token;
+}
+
+template <class Visit>
+void each_token(std::string_view text, Visit visit) {
+  for (std::string_view token = take_token(text); !token.empty(); token = take_token(text)) {
+    visit(token);
   }
 }
 
@@ -446,11 +443,20 @@ std::string indent_json(std::string_view text, unsigned indent) {
 
 std::string compact_json(std::string_view text) {
   std::string out;
+  out.reserve(text.size());
   each_token(text, [&](std::string_view token) {
     out += token;
     if (token == ":" || token == ",") out += ' ';
   });
   return out;
+}
+
+bool same_json_tokens(std::string_view a, std::string_view b) {
+  for (;;) {
+    const std::string_view token = take_token(a);
+    if (token != take_token(b)) return false;
+    if (token.empty()) return true;
+  }
 }
 
 }  // namespace mad

@@ -87,10 +87,6 @@ std::optional<std::int64_t> json_integer(std::string_view text);
 
 /// The functions below take text that was validated, in either dialect.
 
-/// Members of an object in their order, keys decoded, values as slices of `text`.
-using JsonMembers = std::vector<std::pair<std::string, std::string_view>>;
-JsonMembers json_members(std::string_view text);
-
 /// What kind of value the text of one is.
 JsonKind json_kind(std::string_view text);
 
@@ -111,5 +107,8 @@ std::string indent_json(std::string_view text, unsigned indent);
 
 /// The same tokens on one line.
 std::string compact_json(std::string_view text);
+
+/// Whether the two have the same tokens.
+bool same_json_tokens(std::string_view a, std::string_view b);
 
 }  // namespace mad

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -54,9 +56,94 @@ bool same_string(std::string_view a, std::string_view b) {
   return characters.find("\xEF\xBF\xBD") == std::string::npos && characters == json_characters(b);
 }
 
+/// The members of an object, in its order and in that of their keys: small, where it has
+/// a million.
+class Members {
+ public:
+  explicit Members(std::string_view object) : object_(object) {
+    std::size_t count = 0;
+    walk([&](const JsonKey&, std::string_view) { ++count; });
+    entries_.reserve(count);
+    walk([&](const JsonKey& key, std::string_view value) {
+      entries_.push_back({slice(key.text), slice(value)});
+    });
+    sorted_.resize(count);
+    std::iota(sorted_.begin(), sorted_.end(), 0U);
+    std::sort(sorted_.begin(), sorted_.end(), [this](std::uint32_t a, std::uint32_t b) {
+      const int order = compare_keys(key(a), key(b));
+      return order < 0 || (order == 0 && a < b);
+    });
+  }
+
+  std::size_t size() const { return entries_.size(); }
+  /// As it stands there, quotes included.
+  std::string_view key(std::size_t position) const { return text_at(entries_[position].key); }
+  std::string_view value(std::size_t position) const { return text_at(entries_[position].value); }
+
+  static constexpr std::uint32_t k_none = UINT32_MAX;
+  /// Where a key's value stands: of a key that is there twice the last counts.
+  struct Place {
+    std::uint32_t here = k_none;
+    std::uint32_t there = k_none;
+  };
+  /// For each member that is the first of its key; `here` is k_none for the others.
+  std::vector<Place> places(const Members& other) const {
+    std::vector<Place> places(size());
+    std::size_t theirs = 0;
+    for (std::size_t i = 0; i < sorted_.size();) {
+      Place& place = places[sorted_[i]];
+      const std::string_view wanted = key(sorted_[i]);
+      while (i < sorted_.size() && compare_keys(key(sorted_[i]), wanted) == 0) {
+        place.here = sorted_[i++];
+      }
+      for (; theirs < other.sorted_.size(); ++theirs) {
+        const int order = compare_keys(other.key(other.sorted_[theirs]), wanted);
+        if (order > 0) break;
+        if (order == 0) place.there = other.sorted_[theirs];
+      }
+    }
+    return places;
+  }
+
+ private:
+  /// Manifests are smaller than 4 GiB by far.
+  struct Slice {
+    std::uint32_t at = 0;
+    std::uint32_t bytes = 0;
+  };
+  struct Entry {
+    Slice key;
+    Slice value;
+  };
+
+  static int compare_keys(std::string_view a, std::string_view b) {
+    const auto plain = [](std::string_view key) { return key.find('\\') == key.npos; };
+    if (plain(a) && plain(b)) return a.substr(0, a.size() - 1).compare(b.substr(0, b.size() - 1));
+    return json_characters(a).compare(json_characters(b));
+  }
+
+  template <class Visit>
+  void walk(Visit visit) const {
+    JsonCursor cursor(object_, {});
+    cursor.read_object(JsonDialect::python, [&](const JsonKey& key) {
+      visit(key, cursor.read_value(JsonDialect::python));
+    });
+  }
+
+  Slice slice(std::string_view part) const {
+    return {static_cast<std::uint32_t>(part.data() - object_.data()),
+            static_cast<std::uint32_t>(part.size())};
+  }
+  std::string_view text_at(Slice slice) const { return object_.substr(slice.at, slice.bytes); }
+
+  std::string_view object_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> sorted_;
+};
+
 class Comparison {
  public:
-  explicit Comparison(std::vector<Difference>& differences) : differences_(differences) {}
+  explicit Comparison(const DifferenceVisitor& each) : each_(each) {}
 
   void values(std::string_view a, std::string_view b) {
     if (a == b) return;
@@ -66,44 +153,35 @@ class Comparison {
       if (kind == JsonKind::string && same_string(a, b)) return;
       if (kind == JsonKind::array && path_ == "chunks.digests") return digests(a, b);
     }
-    std::string a_line = compact_json(a);
-    std::string b_line = compact_json(b);
-    if (a_line != b_line) add(std::move(a_line), std::move(b_line));
+    if (!same_json_tokens(a, b)) add(a, b);
   }
 
  private:
-  void add(std::optional<std::string> a, std::optional<std::string> b) {
-    // Cut, or a long key over many others would fill the memory.
-    differences_.push_back({path_.substr(0, k_path_bytes), std::move(a), std::move(b)});
+  void add(std::optional<std::string_view> a, std::optional<std::string_view> b) {
+    each_({std::string_view(path_).substr(0, k_path_bytes), a, b});
   }
 
   void objects(std::string_view a, std::string_view b) {
-    const JsonMembers in_a = json_members(a);
-    const JsonMembers in_b = json_members(b);
-    // Of a key that is there twice the last counts.
-    std::map<std::string_view, std::string_view> from_a;
-    std::map<std::string_view, std::string_view> from_b;
-    for (const auto& [key, value] : in_a) from_a[key] = value;
-    for (const auto& [key, value] : in_b) from_b[key] = value;
-    for (const auto& [key, ignored] : in_a) {
-      const auto mine = from_a.find(key);
-      if (mine == from_a.end()) continue;  // compared at its first occurrence
-      const auto other = from_b.find(key);
-      within(key, [&] {
-        if (other == from_b.end()) {
-          add(compact_json(mine->second), std::nullopt);
-        } else {
-          values(mine->second, other->second);
-        }
-      });
-      from_a.erase(mine);
-      if (other != from_b.end()) from_b.erase(other);
-    }
-    for (const auto& [key, ignored] : in_b) {
-      const auto mine = from_b.find(key);
-      if (mine == from_b.end()) continue;
-      within(key, [&] { add(std::nullopt, compact_json(mine->second)); });
-      from_b.erase(mine);
+    const Members in_a(a);
+    const Members in_b(b);
+    each_place(in_a, in_b, [&](Members::Place place) {
+      if (place.there != Members::k_none) {
+        values(in_a.value(place.here), in_b.value(place.there));
+      } else {
+        add(in_a.value(place.here), std::nullopt);
+      }
+    });
+    each_place(in_b, in_a, [&](Members::Place place) {
+      if (place.there == Members::k_none) add(std::nullopt, in_b.value(place.here));
+    });
+  }
+
+  template <class Action>
+  void each_place(const Members& members, const Members& other, Action action) {
+    const std::vector<Members::Place> places = members.places(other);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (places[i].here == Members::k_none) continue;
+      within(members.key(i), [&] { action(places[i]); });
     }
   }
 
@@ -129,14 +207,16 @@ class Comparison {
       return json_quote(counted(count, "digest") + ", " + std::to_string(differing) +
                         " differ, the first is number " + std::to_string(first.value_or(both)));
     };
-    add(line(in_a.size()), line(in_b.size()));
+    const std::string a_line = line(in_a.size());
+    const std::string b_line = line(in_b.size());
+    add(a_line, b_line);
   }
 
   template <class Action>
-  void within(const std::string& key, Action action) {
+  void within(std::string_view key, Action action) {
     const std::size_t length = path_.size();
     if (length > 0) path_ += '.';
-    for (const char c : key) {
+    for (const char c : json_characters(key)) {
       if (c == '.' || c == '\\') path_ += '\\';
       path_ += c;
     }
@@ -144,7 +224,7 @@ class Comparison {
     path_.resize(length);
   }
 
-  std::vector<Difference>& differences_;
+  const DifferenceVisitor& each_;
   std::string path_;
 };
 
@@ -207,28 +287,29 @@ std::string describe_topology(const Topology& topology) {
   return text;
 }
 
-std::vector<Difference> manifest_differences(std::string_view a, std::string_view b) {
-  std::vector<Difference> differences;
-  Comparison(differences).values(a, b);
-  return differences;
+void manifest_differences(std::string_view a, std::string_view b, const DifferenceVisitor& each) {
+  Comparison(each).values(a, b);
 }
 
-std::vector<Difference> topology_entries_that_differ(const Topology& a, const Topology& b) {
-  std::map<std::string_view, std::pair<const ArrayType*, const ArrayType*>> arrays;
-  for (const auto& [key, type] : a) arrays[key].first = &type;
-  for (const auto& [key, type] : b) arrays[key].second = &type;
-  const auto text = [](const ArrayType* type) -> std::optional<std::string> {
-    if (type == nullptr) return std::nullopt;
-    return format_array_type_json(*type);
-  };
-  std::vector<Difference> differences;
-  for (const auto& [key, types] : arrays) {
-    if (key.substr(0, 6) == "_meta/") continue;
-    const auto& [in_a, in_b] = types;
-    if (in_a != nullptr && in_b != nullptr && *in_a == *in_b) continue;
-    differences.push_back({std::string(key), text(in_a), text(in_b)});
+void topology_entries_that_differ(const Topology& a, const Topology& b,
+                                  const DifferenceVisitor& each) {
+  auto in_a = a.begin();
+  auto in_b = b.begin();
+  while (in_a != a.end() || in_b != b.end()) {
+    const bool only_a = in_b == b.end() || (in_a != a.end() && in_a->first < in_b->first);
+    const bool only_b = in_a == a.end() || (in_b != b.end() && in_b->first < in_a->first);
+    const std::string& key = only_b ? in_b->first : in_a->first;
+    std::string a_text;
+    std::string b_text;
+    Difference difference{key, std::nullopt, std::nullopt};
+    if (only_a || only_b || !(in_a->second == in_b->second)) {
+      if (!only_b) difference.a = a_text = format_array_type_json(in_a->second);
+      if (!only_a) difference.b = b_text = format_array_type_json(in_b->second);
+    }
+    if ((difference.a || difference.b) && key.compare(0, 6, "_meta/") != 0) each(difference);
+    if (!only_b) ++in_a;
+    if (!only_a) ++in_b;
   }
-  return differences;
 }
 
 }  // namespace mad

@@ -1,5 +1,6 @@
 #include "manifest/manifest_text.hpp"
 
+#include "manifest/json_text.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -15,9 +16,12 @@ std::string with(const std::string& digest, const std::string& keys) {
 /// `KEY A|B` a line.
 std::string differences(const std::string& a, const std::string& b) {
   std::string text;
-  for (const mad::Difference& each : mad::manifest_differences(a, b)) {
-    text += each.key + ' ' + each.a.value_or("-") + '|' + each.b.value_or("-") + '\n';
-  }
+  const auto line = [](const std::optional<std::string_view>& json) {
+    return json ? mad::compact_json(*json) : "-";
+  };
+  mad::manifest_differences(a, b, [&](const mad::Difference& each) {
+    text += std::string(each.key) + ' ' + line(each.a) + '|' + line(each.b) + '\n';
+  });
   return text;
 }
 
@@ -97,6 +101,9 @@ TEST_CASE("manifest_differences: of two keys of one name the last counts") {
   CHECK(differences(with(k_some_digest, R"(, "extra": {"a": 1, "a": 2})"),
                     with(k_some_digest, R"(, "extra": {"a": 2})"))
             .empty());
+  CHECK(differences(with(k_some_digest, R"(, "extra": {"a": 1, "b": 0, "\u0061": 3})"),
+                    with(k_some_digest, R"(, "extra": {"c": 1, "a": 2, "c": 4})")) ==
+        "extra.a 3|2\nextra.b 0|-\nextra.c -|4\n");
 }
 
 TEST_CASE("manifest_differences: two different halves of surrogate pairs differ") {
@@ -119,13 +126,15 @@ TEST_CASE("manifest_differences: chunks are counted, not listed") {
 }
 
 TEST_CASE("topology_entries_that_differ: both sides, _meta left out") {
-  const auto list = mad::topology_entries_that_differ(
+  std::vector<std::string> list;
+  mad::topology_entries_that_differ(
       {{"_meta/n", {"'<i8'", {}}}, {"a/x", {"'<f8'", {2}}}, {"a/y", {"'<f8'", {}}}},
-      {{"a/x", {"'<f4'", {2}}}, {"a/y", {"'<f8'", {}}}, {"b/z", {"'<f8'", {}}}});
+      {{"a/x", {"'<f4'", {2}}}, {"a/y", {"'<f8'", {}}}, {"b/z", {"'<f8'", {}}}},
+      [&](const mad::Difference& each) {
+        list.push_back(std::string(each.key) + ' ' + std::string(each.a.value_or("-")) + '|' +
+                       std::string(each.b.value_or("-")));
+      });
   REQUIRE(list.size() == 2);
-  CHECK(list[0].key == "a/x");
-  CHECK(list[0].a == R"({"dtype": "<f8", "shape": [2]})");
-  CHECK(list[0].b == R"({"dtype": "<f4", "shape": [2]})");
-  CHECK(list[1].key == "b/z");
-  CHECK_FALSE(list[1].a);
+  CHECK(list[0] == R"(a/x {"dtype": "<f8", "shape": [2]}|{"dtype": "<f4", "shape": [2]})");
+  CHECK(list[1] == R"(b/z -|{"dtype": "<f8", "shape": []})");
 }
