@@ -178,6 +178,12 @@ class S3Upload final : public Upload {
     return '"' + hex(md5_text(as_bytes(md5s))) + "-" + std::to_string(parts_.size()) + '"';
   }
 
+  bool is_ours(const std::optional<ObjectInfo>& present, std::string_view etag,
+               std::uint64_t size_bytes) const {
+    return present && (unquoted(present->version) == unquoted(etag) ||
+                       is_own_work(*present, options_, size_bytes));
+  }
+
   std::optional<ObjectInfo> completed(const HttpReply& reply) {
     const int status = reply.head.status;
     if (status == 412 || status == 409) {
@@ -197,7 +203,8 @@ class S3Upload final : public Upload {
       return present;
     }
     ended_ = true;
-    const std::string etag(parse_xml(reply.body, subject_).text_of("ETag"));
+    std::string etag(parse_xml(reply.body, subject_).text_of("ETag"));
+    if (etag.empty()) etag = usual_etag();  // radosgw does not always say it
     if (!present || unquoted(present->version) != unquoted(etag)) {
       // Replaced or removed since: by someone who came after us.
       return ObjectInfo{size_bytes, etag, options_.metadata, {}};
