@@ -237,7 +237,6 @@ class Ranges:
                 else:
                     self.assert_published(self.fetch_out())
                 self.assertIn(self.figures()["restarts"], (1, 2))
-                self.assertEqual(self.figures()["resumed_bytes"], 0)
 
     def test_a_server_without_ranges_gives_one_stream(self):
         self.proxy.fail(no_ranges(), when=lambda seen: "range" in seen.headers, times=None)
@@ -426,6 +425,14 @@ class FromS3(Ranges, madtest.Case):
     def put(self, npz, manifest):
         S3.put(self.bucket, "runs/sim.npz", npz)
         S3.put(self.bucket, "runs/sim.npz.manifest.json", manifest)
+
+    def test_a_request_on_a_kept_connection_does_not_wait_for_a_late_ack(self):
+        # radosgw sends head and body apart: 385 requests of 40 ms more were 15 s.
+        start = time.monotonic()
+        self.assert_bundle(self.fetch("--connections", "1", "--part-size", "64K",
+                                      **S3.environment()))
+        self.assertEqual(self.figures()["ranges"], SIZE_MIB * 16 + 1)
+        self.assertLess(time.monotonic() - start, 8)
 
 
 class FromNginx(Ranges, madtest.Case):
