@@ -195,17 +195,16 @@ class S3Upload final : public Upload {
     std::optional<ObjectInfo> present = transport_.stat(url_);
     if (status == 404) {
       // The answer that it is complete may have been lost, and the upload be no more.
-      const bool ours =
-          reply.attempts > 1 && present &&
-          (present->version == usual_etag() || is_own_work(*present, options_, size_bytes));
-      if (!ours) throw status_error(subject_, status, xml_error_code(reply));
+      if (reply.attempts == 1 || !is_ours(present, usual_etag(), size_bytes)) {
+        throw status_error(subject_, status, xml_error_code(reply));
+      }
       ended_ = true;
       return present;
     }
     ended_ = true;
     std::string etag(parse_xml(reply.body, subject_).text_of("ETag"));
-    if (etag.empty()) etag = usual_etag();  // radosgw does not always say it
-    if (!present || unquoted(present->version) != unquoted(etag)) {
+    if (etag.empty()) etag = usual_etag();  // radosgw leaves it out of the first answer
+    if (!is_ours(present, etag, size_bytes)) {
       // Replaced or removed since: by someone who came after us.
       return ObjectInfo{size_bytes, etag, options_.metadata, {}};
     }
