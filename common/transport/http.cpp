@@ -7,6 +7,7 @@
 #include "io/spool.hpp"
 #include "transport/download.hpp"
 #include "transport/http_calls.hpp"
+#include "transport/store_reply.hpp"
 
 namespace mad {
 namespace {
@@ -46,9 +47,7 @@ class HttpTransport final : public Transport {
     HttpCall call = call_of(subject, request("HEAD", url));
     call.judge = [&](const HttpReply& reply) {
       // Of a URL presigned for GET, or a server that does not know HEAD: asked otherwise.
-      return is_transient_status(reply.head.status) && reply.head.status != 501
-                 ? judge(subject, reply)
-                 : Verdict::accept();
+      return is_transient_status(reply.head.status) ? judge(subject, reply) : Verdict::accept();
     };
     HttpReply reply = calls_.call(call);
     if (!is_success(reply.head.status) && !is_missing(reply.head.status)) reply = probe(url);
@@ -156,6 +155,11 @@ class HttpTransport final : public Transport {
     if (is_success(status) || is_missing(status) || status == 412 || status == 416) {
       return Verdict::accept();
     }
+    if (status == 405 || status == 501) {
+      return Verdict::final({ExitCode::remote, "http-status", subject,
+                             "the server answers " + std::to_string(status),
+                             "to be written to, it has to take PUT and DELETE, as WebDAV does"});
+    }
     return Verdict::final(status_error(subject, status));
   }
 
@@ -191,7 +195,13 @@ class HttpUpload final : public Upload {
     ++parts_;
   }
   std::optional<ObjectInfo> finish(const Metadata&) override {
-    return transport_.put_body(url_, FileBody(spool_.get(), size_bytes_), options_);
+    if (!transport_.put_body(url_, FileBody(spool_.get(), size_bytes_), options_)) return {};
+    auto present = transport_.stat(url_);
+    if (!present || present->size_bytes.value_or(size_bytes_) != size_bytes_) {
+      throw stored_size_mismatch(display_url(url_), size_bytes_,
+                                 present ? present->size_bytes : std::nullopt);
+    }
+    return present;
   }
   void abort() noexcept override {}
 

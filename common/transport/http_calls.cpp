@@ -176,7 +176,7 @@ TransferFigures HttpCalls::figures() const {
 }
 
 bool is_transient_status(int status) {
-  return status == 408 || status == 429 || status >= 500;
+  return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
 }
 
 Error status_error(const std::string& subject, int status, const std::string& more) {

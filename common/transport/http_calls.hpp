@@ -100,7 +100,7 @@ class HttpCalls {
   std::atomic<std::uint64_t> retries_ = 0;
 };
 
-/// 408, 429 and 5xx.
+/// 408, 429 and 5xx but for what says that it is not implemented (501, 505).
 bool is_transient_status(int status);
 inline bool is_success(int status) {
   return status >= 200 && status < 300;

@@ -238,8 +238,14 @@ struct HttpClient::State {
     // Once a process; libcurl counts.
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) throw std::bad_alloc();
     multi.reset(curl_multi_init());
+    if (!multi) throw std::bad_alloc();
+    renew();
+  }
+
+  void renew() {
     easy.reset(curl_easy_init());
-    if (!multi || !easy) throw std::bad_alloc();
+    if (!easy) throw std::bad_alloc();
+    failed = false;
   }
 
   template <class Value>
@@ -264,6 +270,7 @@ struct HttpClient::State {
   std::unique_ptr<CURL, EasyDeleter> easy;
   std::array<char, CURL_ERROR_SIZE> detail{};
   bool stalled = false;
+  bool failed = false;
 };
 
 void HttpClient::State::prepare_method(const HttpRequest& request, Exchange& exchange) {
@@ -286,7 +293,12 @@ void HttpClient::State::prepare_method(const HttpRequest& request, Exchange& exc
 
 void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& headers,
                                 Exchange& exchange) {
-  curl_easy_reset(easy.get());
+  // A handle that found no host keeps its buffer, whose size can then not be set any more.
+  if (failed) {
+    renew();
+  } else {
+    curl_easy_reset(easy.get());
+  }
   detail[0] = '\0';
   stalled = false;
   set(CURLOPT_URL, request_url(request.url).c_str());
@@ -408,7 +420,9 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
   } const remover{multi, easy};
 
   state_->check_stopped(exchange);
+  state_->failed = true;
   const CURLcode code = state_->run(exchange);
+  state_->failed = code != CURLE_OK;
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (exchange.declined || code == CURLE_OK) {
     if (exchange.head_done) return std::nullopt;

@@ -3,11 +3,12 @@
 //   mad-test-store stat|get|remove|list URL
 //   mad-test-store ranges URL PART_BYTES THREADS     the object in parallel ranges to stdout
 //   mad-test-store put URL                           standard input in one request
-//   mad-test-store upload URL PART_BYTES THREADS     in parts; --hold: stop before finish()
+//   mad-test-store upload URL PART_BYTES THREADS     in parts; --hold: stop before finish();
+//                                                    --unknown-length: not told in advance
 //
 // Options: --if-absent, --if-version V, --meta K=V, --late-meta K=V (of upload), --endpoint-url U,
-// --cacert F, --no-sign-request, --hold, --limit N (of list).  What came of it is a JSON object
-// on standard error's last line.
+// --cacert F, --header H, --no-sign-request, --hold, --limit N (of list), --timeout MS.  What came
+// of it is a JSON object on standard error's last line.
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
@@ -34,14 +35,17 @@ struct StoreOptions {
   unsigned threads = 1;
   bool if_absent = false;
   bool hold = false;
+  bool unknown_length = false;
   std::string if_version;
   std::vector<std::string> metadata;
   std::vector<std::string> late_metadata;
   std::string endpoint_url;
   std::string cacert;
+  std::vector<std::string> headers;
   bool anonymous = false;
   std::uint64_t limit = UINT64_MAX;
   unsigned retries = 4;
+  std::int64_t timeout_ms = 5000;
 };
 
 void declare(CLI::App& app, StoreOptions& o) {
@@ -51,14 +55,17 @@ void declare(CLI::App& app, StoreOptions& o) {
   app.add_option("THREADS", o.threads);
   app.add_flag("--if-absent", o.if_absent);
   app.add_flag("--hold", o.hold);
+  app.add_flag("--unknown-length", o.unknown_length);
   app.add_option("--if-version", o.if_version);
   app.add_option("--meta", o.metadata);
   app.add_option("--late-meta", o.late_metadata);
   app.add_option("--endpoint-url", o.endpoint_url);
   app.add_option("--cacert", o.cacert);
+  app.add_option("--header", o.headers);
   app.add_flag("--no-sign-request", o.anonymous);
   app.add_option("--limit", o.limit);
   app.add_option("--retries", o.retries);
+  app.add_option("--timeout", o.timeout_ms);
 }
 
 class Collector final : public Receiver {
@@ -130,7 +137,8 @@ class Store {
     transport.anonymous = o_.anonymous;
     transport.retry.first_delay = std::chrono::milliseconds(10);
     transport.retry.retries = o_.retries;
-    transport.connect_timeout = transport.stall_timeout = std::chrono::milliseconds(5000);
+    transport.connect_timeout = transport.stall_timeout = std::chrono::milliseconds(o_.timeout_ms);
+    for (const std::string& header : o_.headers) parse_header(header, transport.headers);
     transport.stop = stop_;
     transport_ = open_transport(url_, transport);
     put_.condition = o_.if_absent            ? PutOptions::Condition::if_absent
@@ -202,7 +210,8 @@ class Store {
 
   std::string upload() {
     const std::string all = standard_input();
-    const auto upload = transport_->begin_upload(url_, put_, all.size());
+    const auto size = o_.unknown_length ? std::nullopt : std::optional<std::uint64_t>(all.size());
+    const auto upload = transport_->begin_upload(url_, put_, size);
     const std::uint64_t count = (all.size() + o_.part_bytes - 1) / o_.part_bytes;
     in_parallel(count, o_.threads, *stop_, [&](std::uint64_t i) {
       upload->put_part(static_cast<std::uint32_t>(i),

@@ -237,8 +237,8 @@ class Failures(FaultyCase):
         self.assert_failed(done, 7, "connect", "gave up after 3 attempts")
 
     def test_an_unknown_name_is_code_7(self):
-        done = self.fetch("--retries", "0", "http://no-such-host.invalid/sim.npz")
-        self.assert_failed(done, 7, "dns", "no-such-host.invalid")
+        done = self.fetch("--retries", "2", "http://no-such-host.invalid/sim.npz")
+        self.assert_failed(done, 7, "dns", "no-such-host.invalid", "gave up after 3 attempts")
 
     def test_an_encoded_answer_is_refused(self):
         self.server.put(PATH, self.bytes, etag='"v1"', headers=[("Content-Encoding", "gzip")])

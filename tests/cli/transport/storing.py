@@ -27,7 +27,7 @@ class StoreCase(madtest.Case):
         self.output = done.stdout
         return self.figures["result"]
 
-    def start(self, *words, stdin):
+    def start(self, *words, stdin, **changes):
         """The same, running; standard input is a file, standard error a pipe."""
         file = tempfile.TemporaryFile()
         self.addCleanup(file.close)
@@ -36,7 +36,7 @@ class StoreCase(madtest.Case):
         process = subprocess.Popen(
             [madtest.tool("mad-test-store"), *map(str, words)], stdin=file,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env=madtest.clean_environment(**self.environment, HOME=self.tmp))
+            env=madtest.clean_environment(**{**self.environment, "HOME": self.tmp, **changes}))
         self.addCleanup(self.end, process)
         return process
 
