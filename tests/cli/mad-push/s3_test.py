@@ -337,7 +337,7 @@ class Failing(PushCase):
             proxy.fail(fault, method="PUT", path="partNumber=2")
             self.pushed("--part-size", "5M", npz, self.url)
             self.assert_stored(npz)
-            self.assertGreaterEqual(self.report["retries"], 1)
+            self.assertGreaterEqual(len(proxy.requests(method="PUT", path="partNumber=2")), 2)
             S3.delete(self.bucket, self.key)
 
     def test_a_push_that_fails_leaves_no_parts(self):
@@ -405,7 +405,8 @@ class Dying(PushCase):
         self.assertGreaterEqual(count, 7)
         seen = set()
         for index in range(count):
-            for act in (False, True):
+            # The sanitizers make it slow: there each request dies in one of the two ways.
+            for act in (index % 2 == 0,) if madtest.SANITIZED else (False, True):
                 with self.subTest(request=index, act=act):
                     for key in S3.keys(self.bucket):
                         S3.delete(self.bucket, key)
