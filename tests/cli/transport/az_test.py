@@ -143,7 +143,7 @@ class Ranges(AzCase):
         self.assertEqual(self.result("ranges", self.url(), MIB, 3), "complete")
         self.assertEqual(self.output, self.data)
         self.assertLess(self.figures["received"], len(self.data) + 300_000)
-        self.assertGreaterEqual(self.figures["retries"], 7)
+        self.assertGreaterEqual(len(proxy.requests(method="GET")), 4 + 7)
 
     def test_a_whole_that_is_cut_goes_on_under_its_version(self):
         proxy = self.through_proxy()
@@ -263,7 +263,7 @@ class Uploads(AzCase):
             proxy = self.through_proxy()
             proxy.fail(fault, method="PUT", skip=1)
             self.assert_stored(self.upload())
-            self.assertGreaterEqual(self.figures["retries"], 1)
+            self.assertGreater(len(proxy.requests(method="PUT")), 4 + 1)
             proxy.release()
             AZURE.delete(self.container, "blob")
 
