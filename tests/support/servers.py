@@ -18,6 +18,7 @@ Both listen on a free port of 127.0.0.1 and are gone at the end of the `with`.
 
 import collections
 import email.utils
+import http.client
 import os
 import pathlib
 import socket
@@ -354,13 +355,24 @@ class Nginx:
         self.ca = self.certificates.ca
         self.access_log = self.directory / "access.log"
         self._process = None
+        self._marks = 0
 
     def url(self, path, tls=False, host="127.0.0.1", userinfo=""):
         port = self.tls_port if tls else self.port
         return f"{'https' if tls else 'http'}://{userinfo}{host}:{port}{path}"
 
     def log(self):
-        return self.access_log.read_text().splitlines()
+        """Every request that was answered; nginx writes its line after the answer went out."""
+        self._marks += 1
+        mark = f"/until-here-{self._marks}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", mark)
+        connection.getresponse().read()
+        connection.close()
+        # There is one process, which ends a request before it turns to the next.
+        while f" {mark} " not in (text := self.access_log.read_text()):
+            time.sleep(0.001)
+        return [line for line in text.splitlines() if " /until-here-" not in line]
 
     def __enter__(self):
         for _ in range(10):  # another process may take a port between the probe and nginx
