@@ -1,9 +1,10 @@
 """The reference's procedures, for comparison: what a user of NumPy does today.
 
-`save` and `load` print the seconds that they took, without starting Python, importing
+`save`, `push` and `load` print the seconds that they took, without starting Python, importing
 NumPy, or (save) reading the arrays, which a simulation has in memory.
 
     reference.py save STATE NPZ       np.savez, then hash the file and write the manifest
+    reference.py push STATE NPZ URL   the same, then `aws s3 cp` of both files
     reference.py load URL NPZ         fetch both to memory, write, hash, np.load every array
     reference.py make STATE SIZE N    a state of N random arrays, SIZE bytes together
     reference.py same STATE STATE     compare two states array by array
@@ -12,6 +13,7 @@ NumPy, or (save) reading the arrays, which a simulation has in memory.
 import hashlib
 import json
 import pathlib
+import subprocess
 import sys
 import time
 import urllib.request
@@ -27,16 +29,34 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def save(state, npz):
+def read_arrays(state):
     state = pathlib.Path(state)
-    arrays = {str(path.relative_to(state))[:-4]: np.load(path)
-              for path in sorted(state.rglob("*.npy"))}
-    start = time.perf_counter()
+    return {str(path.relative_to(state))[:-4]: np.load(path)
+            for path in sorted(state.rglob("*.npy"))}
+
+
+def save_arrays(arrays, npz):
     np.savez(npz, **arrays)
     manifest = {"schema_version": 1, "sha256": sha256_of(npz),
                 "size_bytes": pathlib.Path(npz).stat().st_size,
                 "extra": {"session_id": None, "stage_at_snapshot": "preempted"}}
     pathlib.Path(npz + ".manifest.json").write_text(json.dumps(manifest, indent=2))
+
+
+def save(state, npz):
+    arrays = read_arrays(state)
+    start = time.perf_counter()
+    save_arrays(arrays, npz)
+    print(time.perf_counter() - start)
+
+
+def push(state, npz, url):
+    arrays = read_arrays(state)
+    start = time.perf_counter()
+    save_arrays(arrays, npz)
+    for suffix in ("", ".manifest.json"):
+        subprocess.run(["aws", "s3", "cp", "--only-show-errors", npz + suffix, url + suffix],
+                       check=True)
     print(time.perf_counter() - start)
 
 
@@ -80,4 +100,5 @@ def same(one, other):
 
 
 if __name__ == "__main__":
-    {"save": save, "load": load, "make": make, "same": same}[sys.argv[1]](*sys.argv[2:])
+    procedures = {f.__name__: f for f in (save, push, load, make, same)}
+    procedures[sys.argv[1]](*sys.argv[2:])
