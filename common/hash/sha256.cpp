@@ -85,6 +85,19 @@ Digest Sha256::of(Bytes bytes) {
   return hash.finish();
 }
 
+void Sha256::update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others) {
+  if (one.length_bytes_ % k_block == 0 && two.length_bytes_ % k_block == 0) {
+    const std::size_t blocks = std::min(bytes.size(), others.size()) / k_block;
+    sha256_blocks_pair(one.state_, bytes.data(), two.state_, others.data(), blocks);
+    one.length_bytes_ += blocks * k_block;
+    two.length_bytes_ += blocks * k_block;
+    bytes = bytes.subspan(blocks * k_block);
+    others = others.subspan(blocks * k_block);
+  }
+  one.update(bytes);
+  two.update(others);
+}
+
 ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes) : chunk_bytes_(chunk_bytes) {
   if (chunk_bytes == 0 || chunk_bytes % k_block != 0) {
     throw std::invalid_argument("ChunkedSha256: chunk_bytes must be a positive multiple of 64");
@@ -93,9 +106,8 @@ ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes) : chunk_bytes_(chunk_byt
 
 void ChunkedSha256::update(Bytes bytes) {
   while (!bytes.empty()) {
-    const std::uint64_t room = chunk_bytes_ - chunk_.length_bytes_;
-    const Bytes now =
-        bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(room, bytes.size())));
+    const Bytes now = bytes.first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(room_in_chunk(), bytes.size())));
     bytes = bytes.subspan(now.size());
     // Both are at the same place in a block; only whole blocks can be shared.
     const std::size_t held = whole_.length_bytes_ % k_block;
@@ -112,6 +124,16 @@ void ChunkedSha256::update(Bytes bytes) {
     whole_.update(now.subspan(head + middle));
     chunk_.update(now.subspan(head + middle));
     if (chunk_.length_bytes_ == chunk_bytes_) end_chunk();
+  }
+}
+
+void ChunkedSha256::update_whole_only(Bytes bytes) {
+  while (!bytes.empty()) {
+    const Bytes now = bytes.first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(room_in_chunk(), bytes.size())));
+    if (whole_.length_bytes_ % chunk_bytes_ == 0) chunks_.emplace_back();
+    whole_.update(now);
+    bytes = bytes.subspan(now.size());
   }
 }
 

@@ -28,7 +28,11 @@ class Sha256 {
   /// Of everything so far; the object is then spent.
   Digest finish();
 
+  std::uint64_t length_bytes() const { return length_bytes_; }
+
   static Digest of(Bytes bytes);
+  /// Both at once: the instructions for one fill the latency of the other's.
+  static void update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others);
 
  private:
   friend class ChunkedSha256;
@@ -48,6 +52,10 @@ class ChunkedSha256 {
   explicit ChunkedSha256(std::uint64_t chunk_bytes);
 
   void update(Bytes bytes);
+  /// The same, and leaves the digest of the chunk they belong to to somebody else, who
+  /// brings it with set_chunk(); a chunk goes one way or the other, whole.
+  void update_whole_only(Bytes bytes);
+  void set_chunk(std::size_t index, const Digest& digest) { chunks_[index] = digest; }
   /// Digests of the chunks that are complete so far, in order; after finish(),
   /// of all.
   const std::vector<Digest>& chunks() const { return chunks_; }
@@ -59,6 +67,8 @@ class ChunkedSha256 {
 
  private:
   void end_chunk();
+
+  std::uint64_t room_in_chunk() const { return chunk_bytes_ - whole_.length_bytes_ % chunk_bytes_; }
 
   std::uint64_t chunk_bytes_;
   Sha256 whole_;

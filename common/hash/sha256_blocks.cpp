@@ -67,46 +67,66 @@ MAD_SHA_TARGET void four_rounds(Lanes& lanes, __m128i schedule, __m128i schedule
   lanes.abef = _mm_sha256rnds2_epu32(lanes.abef, lanes.cdgh, schedule_high);
 }
 
+MAD_SHA_TARGET __m128i round_constants(std::size_t group) {
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(k_round.data() + std::size_t{4} * group));
+}
+
+/// The last sixteen words of a message schedule, four at a time.
+struct Schedule {
+  __m128i w[4];
+};
+
+MAD_SHA_TARGET Schedule load_schedule(const std::byte* data) {
+  const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  Schedule schedule;
+  for (int i = 0; i < 4; ++i) {
+    schedule.w[i] =
+        _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);
+  }
+  return schedule;
+}
+
+/// W[t] = s1(W[t-2]) + W[t-7] + s0(W[t-15]) + W[t-16], for the next four t.
+MAD_SHA_TARGET void extend(Schedule& schedule, std::size_t group) {
+  __m128i& w0 = schedule.w[group % 4];
+  const __m128i& w1 = schedule.w[(group + 1) % 4];
+  const __m128i& w2 = schedule.w[(group + 2) % 4];
+  const __m128i& w3 = schedule.w[(group + 3) % 4];
+  w0 = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)),
+                            w3);
+}
+
+MAD_SHA_TARGET void prefetch(const std::byte* data) {
+  _mm_prefetch(reinterpret_cast<const char*>(data) + k_prefetch_bytes, _MM_HINT_T0);
+}
+
+MAD_SHA_TARGET void add_lanes(Lanes& lanes, const Lanes& before) {
+  lanes.abef = _mm_add_epi32(lanes.abef, before.abef);
+  lanes.cdgh = _mm_add_epi32(lanes.cdgh, before.cdgh);
+}
+
 /// One 64-byte block into each of `Count` states.
 template <int Count>
 MAD_SHA_TARGET void compress(std::array<Lanes, Count>& states, const std::byte* data) {
-  const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
   const std::array<Lanes, Count> before = states;
-  __m128i w[4];
-  for (int i = 0; i < 4; ++i) {
-    w[i] =
-        _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);
-  }
+  Schedule schedule = load_schedule(data);
 #pragma GCC unroll 16
   for (std::size_t group = 0; group < 16; ++group) {
-    const __m128i constants =
-        _mm_load_si128(reinterpret_cast<const __m128i*>(k_round.data() + std::size_t{4} * group));
-    const __m128i schedule = _mm_add_epi32(w[group % 4], constants);
-    const __m128i schedule_high = _mm_shuffle_epi32(schedule, 0x0E);
+    const __m128i words = _mm_add_epi32(schedule.w[group % 4], round_constants(group));
+    const __m128i words_high = _mm_shuffle_epi32(words, 0x0E);
 #pragma GCC unroll 2
-    for (int i = 0; i < Count; ++i) four_rounds(states[i], schedule, schedule_high);
-    if (group < 12) {
-      // W[t] = s1(W[t-2]) + W[t-7] + s0(W[t-15]) + W[t-16], four at a time.
-      const __m128i& w1 = w[(group + 1) % 4];
-      const __m128i& w2 = w[(group + 2) % 4];
-      const __m128i& w3 = w[(group + 3) % 4];
-      const __m128i partial =
-          _mm_add_epi32(_mm_sha256msg1_epu32(w[group % 4], w1), _mm_alignr_epi8(w3, w2, 4));
-      w[group % 4] = _mm_sha256msg2_epu32(partial, w3);
-    }
+    for (int i = 0; i < Count; ++i) four_rounds(states[i], words, words_high);
+    if (group < 12) extend(schedule, group);
   }
 #pragma GCC unroll 2
-  for (int i = 0; i < Count; ++i) {
-    states[i].abef = _mm_add_epi32(states[i].abef, before[i].abef);
-    states[i].cdgh = _mm_add_epi32(states[i].cdgh, before[i].cdgh);
-  }
+  for (int i = 0; i < Count; ++i) add_lanes(states[i], before[i]);
 }
 
 template <int Count>
 MAD_SHA_TARGET void compress_all(std::array<Lanes, Count>& states, const std::byte* data,
                                  std::size_t blocks) {
   for (; blocks != 0; --blocks, data += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(data) + k_prefetch_bytes, _MM_HINT_T0);
+    prefetch(data);
     compress<Count>(states, data);
   }
 }
@@ -123,6 +143,32 @@ __attribute__((target("sha,sse4.1"))) void blocks_twin_x86(Sha256State& one, Sha
                                                            std::size_t blocks) {
   std::array<Lanes, 2> lanes = {load_lanes(one), load_lanes(two)};
   compress_all<2>(lanes, data, blocks);
+  store_lanes(lanes[0], one);
+  store_lanes(lanes[1], two);
+}
+
+__attribute__((target("sha,sse4.1"))) void blocks_pair_x86(Sha256State& one, const std::byte* data,
+                                                           Sha256State& two, const std::byte* other,
+                                                           std::size_t blocks) {
+  std::array<Lanes, 2> lanes = {load_lanes(one), load_lanes(two)};
+  for (; blocks != 0; --blocks, data += 64, other += 64) {
+    prefetch(data);
+    prefetch(other);
+    const std::array<Lanes, 2> before = lanes;
+    std::array<Schedule, 2> schedules = {load_schedule(data), load_schedule(other)};
+#pragma GCC unroll 16
+    for (std::size_t group = 0; group < 16; ++group) {
+      const __m128i constants = round_constants(group);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const __m128i words = _mm_add_epi32(schedules[i].w[group % 4], constants);
+        four_rounds(lanes[i], words, _mm_shuffle_epi32(words, 0x0E));
+        if (group < 12) extend(schedules[i], group);
+      }
+    }
+    add_lanes(lanes[0], before[0]);
+    add_lanes(lanes[1], before[1]);
+  }
   store_lanes(lanes[0], one);
   store_lanes(lanes[1], two);
 }
@@ -171,6 +217,16 @@ void sha256_blocks_twin(Sha256State& one, Sha256State& two, const std::byte* dat
     data += now * 64;
     blocks -= now;
   }
+}
+
+void sha256_blocks_pair(Sha256State& one, const std::byte* data, Sha256State& two,
+                        const std::byte* other, std::size_t blocks) {
+  if (blocks == 0) return;
+#if defined(__x86_64__)
+  if (sha256_has_instructions()) return blocks_pair_x86(one, data, two, other, blocks);
+#endif
+  portable::sha256_blocks(one, data, blocks);
+  portable::sha256_blocks(two, other, blocks);
 }
 
 }  // namespace mad

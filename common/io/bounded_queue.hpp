@@ -36,6 +36,11 @@ class BoundedQueue {
     return value;
   }
 
+  std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return values_.size();
+  }
+
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
@@ -43,7 +48,7 @@ class BoundedQueue {
   }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<T> values_;
   std::size_t capacity_;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "io/fd.hpp"
 
 namespace mad {
@@ -11,6 +13,24 @@ class Sink {
   virtual ~Sink() = default;
   virtual void write(Bytes bytes) = 0;
   virtual void finish() = 0;
+};
+
+/// A sink whose buffer is filled in place: what is read for it is not copied again.
+class BufferedSink : public Sink {
+ public:
+  /// At least one byte of room for the next bytes.
+  virtual MutableBytes room() = 0;
+  /// The next `n` bytes are in room().
+  virtual void filled(std::size_t n) = 0;
+  void write(Bytes bytes) override {
+    while (!bytes.empty()) {
+      const MutableBytes free = room();
+      const std::size_t n = std::min(free.size(), bytes.size());
+      std::copy_n(bytes.begin(), n, free.begin());
+      filled(n);
+      bytes = bytes.subspan(n);
+    }
+  }
 };
 
 /// Standard output or any other descriptor, which it does not own.  A stream

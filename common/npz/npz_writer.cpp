@@ -24,45 +24,34 @@ zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
   return entry;
 }
 
-/// Gathers the archive's bytes into large writes; data is read straight into it.
 class Output {
  public:
-  Output(Sink& sink, const std::function<void(std::uint64_t)>& progress)
-      : sink_(sink), progress_(progress), buffer_(k_write_bytes) {}
+  Output(BufferedSink& sink, const std::function<void(std::uint64_t)>& progress)
+      : sink_(sink), progress_(progress) {}
 
-  std::uint64_t position() const { return flushed_ + filled_; }
+  std::uint64_t position() const { return position_; }
 
   void add(Bytes bytes) {
-    while (!bytes.empty()) {
-      const MutableBytes free = space();
-      const std::size_t n = std::min(free.size(), bytes.size());
-      std::copy_n(bytes.begin(), n, free.begin());
-      advance(n);
-      bytes = bytes.subspan(n);
-    }
+    sink_.write(bytes);
+    account(bytes.size());
   }
 
   /// Free room, at least one byte, to be filled and then accounted by advance().
-  MutableBytes space() {
-    if (filled_ == buffer_.size()) flush();
-    return MutableBytes(buffer_).subspan(filled_);
-  }
-  void advance(std::size_t n) { filled_ += n; }
-
-  void flush() {
-    if (filled_ == 0) return;
-    sink_.write(Bytes(buffer_).first(filled_));
-    flushed_ += filled_;
-    if (progress_) progress_(filled_);
-    filled_ = 0;
+  MutableBytes space() { return sink_.room(); }
+  void advance(std::size_t n) {
+    sink_.filled(n);
+    account(n);
   }
 
  private:
-  Sink& sink_;
+  void account(std::size_t n) {
+    position_ += n;
+    if (progress_) progress_(n);
+  }
+
+  BufferedSink& sink_;
   const std::function<void(std::uint64_t)>& progress_;
-  std::vector<std::byte> buffer_;
-  std::size_t filled_ = 0;
-  std::uint64_t flushed_ = 0;
+  std::uint64_t position_ = 0;
 };
 
 /// Reads the whole array, `take(want)` giving room for at most `want` bytes and
@@ -83,8 +72,8 @@ void read_array(const StateTree& tree, const StateArray& array, Take take, Done 
 
 class Writer {
  public:
-  Writer(const StateTree& tree, Sink& sink, const std::function<void(std::uint64_t)>& progress,
-         const zip::Zip64Thresholds& from)
+  Writer(const StateTree& tree, BufferedSink& sink,
+         const std::function<void(std::uint64_t)>& progress, const zip::Zip64Thresholds& from)
       : tree_(tree), out_(sink, progress), from_(from) {}
 
   void write_stored() {
@@ -169,7 +158,6 @@ class Writer {
     const zip::EndRecord end{out_.position(), directory_.size(), entries_};
     out_.add(as_bytes(directory_));
     out_.add(as_bytes(zip::format_end(end, from_)));
-    out_.flush();
   }
 
   const StateTree& tree_;
@@ -198,12 +186,12 @@ std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& 
   return end.directory_offset + end.directory_bytes + zip::format_end(end, from).size();
 }
 
-void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
+void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
                const std::function<void(std::uint64_t)>& progress) {
   write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{});
 }
 
-void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
+void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
                const std::function<void(std::uint64_t)>& progress,
                const zip::Zip64Thresholds& from) {
   Writer writer(tree, sink, progress, from);

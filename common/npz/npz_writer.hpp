@@ -29,7 +29,7 @@ std::uint64_t npz_size_bytes(const StateTree& tree);
 /// written; where the two disagree, something stored into the state meanwhile, and
 /// Error(refused, `state-changed`) names the array.  `progress(n)` is called
 /// when n more bytes of the archive went out.
-void write_npz(const StateTree& tree, NpzCompression compression, Sink& sink,
+void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
                const std::function<void(std::uint64_t)>& progress);
 
 }  // namespace mad

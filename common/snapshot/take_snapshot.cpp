@@ -22,16 +22,17 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_copy_bytes = std::size_t{256} << 10U;
 /// For a stream of unknown length, so that the list of digests stays short.
 constexpr std::uint64_t k_unknown_chunk_bytes = std::uint64_t{16} << 20U;
 constexpr const char* k_standard_input = "standard input";
 
 /// Passes `size_bytes` of an npz, where they are known, through `produce` to `sink`.
-FileDigests hash_into(Sink& sink, const std::string& label, std::optional<std::uint64_t> size_bytes,
-                      const std::function<void(Sink&, Progress&)>& produce) {
+FileDigests hash_into(Sink& sink, Producer producer, const std::string& label,
+                      std::optional<std::uint64_t> size_bytes,
+                      const std::function<void(BufferedSink&, Progress&)>& produce) {
   Progress progress(label, size_bytes);
-  HashingSink hashing(sink, size_bytes ? chunk_bytes_for(*size_bytes) : k_unknown_chunk_bytes);
+  HashingSink hashing(sink, size_bytes ? chunk_bytes_for(*size_bytes) : k_unknown_chunk_bytes,
+                      producer);
   produce(hashing, progress);
   hashing.finish();
   return hashing.digests();
@@ -56,13 +57,14 @@ TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digest
   return taken;
 }
 
-FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink) {
+FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink,
+                      Producer producer) {
   const std::uint64_t size_bytes = npz_size_bytes(tree);
-  FileDigests digests =
-      hash_into(sink, request.state, size_bytes, [&](Sink& hashing, Progress& progress) {
-        write_npz(tree, request.compression, hashing,
-                  [&](std::uint64_t bytes) { progress.add(bytes); });
-      });
+  FileDigests digests = hash_into(sink, producer, request.state, size_bytes,
+                                  [&](BufferedSink& hashing, Progress& progress) {
+                                    write_npz(tree, request.compression, hashing,
+                                              [&](std::uint64_t bytes) { progress.add(bytes); });
+                                  });
   tree.check_unchanged();
   request.state_was_read();
   return digests;
@@ -121,16 +123,15 @@ void refuse_changed(const NpzInput& input, std::uint64_t copied_bytes) {
               "take the snapshot when its writer has finished");
 }
 
-FileDigests copy_npz(const NpzInput& input, Sink& sink) {
+FileDigests copy_npz(const NpzInput& input, Sink& sink, Producer producer) {
   FileDigests digests =
-      hash_into(sink, input.subject, input.size_bytes, [&](Sink& hashing, Progress& progress) {
-        const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_copy_bytes);
-        const MutableBytes whole(buffer.get(), k_copy_bytes);
-        while (const std::size_t n = read_some(input.fd, whole, input.subject)) {
-          hashing.write(whole.first(n));
-          progress.add(n);
-        }
-      });
+      hash_into(sink, producer, input.subject, input.size_bytes,
+                [&](BufferedSink& hashing, Progress& progress) {
+                  while (const std::size_t n = read_some(input.fd, hashing.room(), input.subject)) {
+                    hashing.filled(n);
+                    progress.add(n);
+                  }
+                });
   refuse_changed(input, digests.size_bytes);
   return digests;
 }
@@ -187,7 +188,7 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
     const StateTree tree(request.state);
     refuse_to_replace_by_nothing(tree, request.state, publisher.path());
     publisher.reserve(npz_size_bytes(tree));
-    FileDigests digests = copy_tree(request, tree, publisher);
+    FileDigests digests = copy_tree(request, tree, publisher, Producer::helps);
     // Of the bytes that were written, not of the state, which may have gone on.
     const auto members =
         audit_npz(publisher.npz_fd(), digests.size_bytes, NpzLimits{}, publisher.path());
@@ -196,7 +197,7 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
   }
   const NpzInput input = open_npz_input(request.state);
   publisher.reserve(input.size_bytes.value_or(0));
-  FileDigests digests = copy_npz(input, publisher);
+  FileDigests digests = copy_npz(input, publisher, Producer::helps);
   request.state_was_read();
   const auto members = check_npz(publisher.npz_fd(), digests.size_bytes, input.subject);
   return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
@@ -207,13 +208,14 @@ TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
     const auto step = step_of_tree(tree);
-    return finish_snapshot(request, copy_tree(request, tree, stream), step, tree.arrays().size());
+    return finish_snapshot(request, copy_tree(request, tree, stream, Producer::only_fills), step,
+                           tree.arrays().size());
   }
   NpzInput input = open_npz_input(request.state);
   if (request.state == "-") {
     Fd spool = open_unnamed_file("");
     FdSink to_spool(spool.get(), "the spool of " + input.subject);
-    copy_npz(input, to_spool);
+    copy_npz(input, to_spool, Producer::only_fills);
     if (lseek(spool.get(), 0, SEEK_SET) != 0) throw system_error("rewind", input.subject, errno);
     input.fd = spool.get();
     input.owned = std::move(spool);
@@ -222,7 +224,7 @@ TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   }
   const auto members = check_npz(input.fd, input.size_bytes.value_or(0), input.subject);
   const auto step = step_of(input.fd, members);
-  FileDigests digests = copy_npz(input, stream);
+  FileDigests digests = copy_npz(input, stream, Producer::only_fills);
   request.state_was_read();
   return finish_snapshot(request, std::move(digests), step, members.size());
 }

@@ -14,55 +14,15 @@
 #include "base/progress.hpp"
 #include "base/text.hpp"
 #include "bundle/bundle.hpp"
+#include "hash/threaded_sha256.hpp"
 #include "manifest/topology.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
-#include "verify/relay.hpp"
 
 namespace mad {
 namespace {
 
-/// Few and small enough that the hash finds in cache what pread copied.
-constexpr std::size_t k_read_bytes = std::size_t{256} << 10U;
-constexpr std::size_t k_read_buffers = 4;
 constexpr std::size_t k_chunks_listed = 8;
-
-struct Digests {
-  Digest sha256{};
-  std::uint64_t size_bytes = 0;
-  /// Of the manifest's chunks, where it has usable ones.
-  std::vector<Digest> chunks;
-};
-
-/// Hashes what it is given, whole and, where the manifest has chunks, chunk by chunk.
-class Hasher {
- public:
-  explicit Hasher(const std::optional<Manifest>& manifest) {
-    if (manifest && manifest->chunks) chunked_.emplace(manifest->chunks->chunk_bytes);
-  }
-
-  void update(Bytes bytes) {
-    size_bytes_ += bytes.size();
-    if (chunked_) {
-      chunked_->update(bytes);
-    } else {
-      plain_.update(bytes);
-    }
-  }
-
-  Digests finish() {
-    Digests digests;
-    digests.size_bytes = size_bytes_;
-    digests.sha256 = chunked_ ? chunked_->finish() : plain_.finish();
-    if (chunked_) digests.chunks = chunked_->chunks();
-    return digests;
-  }
-
- private:
-  Sha256 plain_;
-  std::optional<ChunkedSha256> chunked_;
-  std::uint64_t size_bytes_ = 0;
-};
 
 /// Checks an archive that cannot be followed in passing on a thread of its own.
 class SpareChecker {
@@ -176,27 +136,26 @@ class FileVerifier {
     }
   }
 
-  /// Reads once: this thread checks the archive's CRCs, another one hashes.
+  /// Reads once: this thread checks the archive's CRCs, and another one hashes with its help.
   void read_data() {
     const int npz = snapshot_.npz.get();
-    Hasher hasher(manifest_);
+    const bool has_chunks = manifest_ && manifest_->chunks;
+    ThreadedSha256 hasher(has_chunks ? manifest_->chunks->chunk_bytes : 0, Producer::helps);
     NpzStreamAuditor auditor(npz_limits(options_), subject_);
     SpareChecker spare([&] { return check_archive(); });
     Progress progress(bundle_name(verdict_.path), snapshot_.size_bytes);
-    Relay relay(k_read_bytes, k_read_buffers);
     for (std::uint64_t offset = 0;;) {
-      const MutableBytes room = relay.buffer();
+      const MutableBytes room = hasher.room();
       const std::size_t n = pread_full(npz, room, offset, subject_);
       if (n == 0) break;
       offset += n;
-      // The buffer comes back to this thread alone, so it stays readable here.
-      relay.post_buffer(n, [&](Bytes bytes) { hasher.update(bytes); });
+      hasher.filled(n);
       auditor.feed(room.first(n));
       if (!auditor.followable()) spare.start();
       progress.add(n);
     }
-    relay.drain();
-    digests_ = hasher.finish();
+    hasher.finish();
+    digests_ = {hasher.sha256(), hasher.size_bytes(), {0, hasher.chunks()}};
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
     try {
@@ -264,13 +223,13 @@ class FileVerifier {
     std::string detail;
     std::size_t wrong = 0;
     std::optional<Error> first;
-    for (std::size_t i = 0; i < std::min<std::size_t>(count, digests_.chunks.size()); ++i) {
-      if (promised.digests[i] == digests_.chunks[i]) continue;
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, digests_.chunks.digests.size()); ++i) {
+      if (promised.digests[i] == digests_.chunks.digests[i]) continue;
       const std::uint64_t offset = i * promised.chunk_bytes;
       const std::uint64_t length = std::min(promised.chunk_bytes, digests_.size_bytes - offset);
       if (!first) {
-        first =
-            chunk_mismatch(subject_, i, offset, length, promised.digests[i], digests_.chunks[i]);
+        first = chunk_mismatch(subject_, i, offset, length, promised.digests[i],
+                               digests_.chunks.digests[i]);
       }
       if (++wrong > k_chunks_listed) continue;
       detail += (detail.empty() ? "" : "\n") + std::string("chunk ") + std::to_string(i) +
@@ -280,10 +239,10 @@ class FileVerifier {
     if (wrong > k_chunks_listed) {
       detail += "\nand " + std::to_string(wrong - k_chunks_listed) + " more";
     }
-    if (count != digests_.chunks.size()) {
-      if (!first) first = chunk_count_mismatch(subject_, count, digests_.chunks.size());
+    if (count != digests_.chunks.digests.size()) {
+      if (!first) first = chunk_count_mismatch(subject_, count, digests_.chunks.digests.size());
       detail += (detail.empty() ? "" : "\n") + std::string("expected ") + std::to_string(count) +
-                " chunks, found " + std::to_string(digests_.chunks.size());
+                " chunks, found " + std::to_string(digests_.chunks.digests.size());
     }
     if (!first) {
       return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
@@ -324,7 +283,7 @@ class FileVerifier {
   std::string subject_;
   OpenSnapshot snapshot_;
   std::optional<Manifest> manifest_;
-  Digests digests_;
+  FileDigests digests_;
   std::optional<std::vector<NpzMember>> members_;
   std::optional<Error> structure_error_;
 };

@@ -15,9 +15,17 @@
 namespace mad::test {
 namespace {
 
-struct StringSink final : Sink {
+/// Hands on what it is filled with, portion by portion.
+struct PortionSink : BufferedSink {
+  MutableBytes room() override { return buffer; }
+  void filled(std::size_t n) override { take(Bytes(buffer).first(n)); }
+  virtual void take(Bytes more) = 0;
+  std::vector<std::byte> buffer = std::vector<std::byte>(std::size_t{256} << 10U);
+};
+
+struct StringSink final : PortionSink {
   std::string bytes;
-  void write(Bytes more) override { bytes += as_text(more); }
+  void take(Bytes more) override { bytes += as_text(more); }
   void finish() override { FAIL("write_npz called finish()"); }
 };
 
@@ -229,10 +237,10 @@ TEST_CASE("npz_size_bytes is exact beyond 4 GiB") {
 namespace {
 
 /// Does something once `after` bytes went out.
-struct MeddlingSink final : Sink {
+struct MeddlingSink final : PortionSink {
   MeddlingSink(std::uint64_t after, std::function<void()> action)
       : after_(after), action_(std::move(action)) {}
-  void write(Bytes bytes) override {
+  void take(Bytes bytes) override {
     written_ += bytes.size();
     if (written_ >= after_ && action_) std::exchange(action_, nullptr)();
   }

@@ -170,7 +170,11 @@ TEST_CASE("HashingSink: passes the bytes on and hashes them, whatever the portio
 TEST_CASE("HashingSink: what the other sink throws comes through") {
   FailingSink full;
   HashingSink hashing(full, 64);
-  CHECK(error_from([&] { hashing.write(as_bytes("x")); }).reason == "no-space");
+  const auto write_and_finish = [&] {
+    hashing.write(as_bytes("x"));
+    hashing.finish();
+  };
+  CHECK(error_from(write_and_finish).reason == "no-space");
 }
 
 TEST_CASE("digest_file: the whole and its chunks") {
