@@ -74,6 +74,12 @@ std::uint64_t part_bytes_for(const Capabilities& capabilities,
   return std::min(part, capabilities.max_part_bytes / multiple * multiple);
 }
 
+bool gives_authorization(const std::vector<std::string>& headers) {
+  return std::any_of(headers.begin(), headers.end(), [](const std::string& line) {
+    return lower_ascii(line.substr(0, line.find(':'))) == "authorization";
+  });
+}
+
 void parse_header(std::string_view text, std::vector<std::string>& headers) {
   if (text.substr(0, 1) != "@") return add_header(text, headers);
   const std::string path(text.substr(1));

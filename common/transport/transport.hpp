@@ -192,4 +192,8 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
 /// own (Range, Accept-Encoding, …), without quoting the value.
 void parse_header(std::string_view text, std::vector<std::string>& headers);
 
+/// Whether `headers`, of parse_header, hold an Authorization: an object store then gets that
+/// one, and no credentials are looked for.
+bool gives_authorization(const std::vector<std::string>& headers);
+
 }  // namespace mad
