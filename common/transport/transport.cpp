@@ -48,6 +48,9 @@ void add_header(std::string_view line, std::vector<std::string>& headers) {
   if (std::find(k_own.begin(), k_own.end(), lower_ascii(name)) != k_own.end()) {
     bad_header("the header '" + name + "' is mad-fetch's own to set");
   }
+  if (lower_ascii(name) == "authorization" && gives_authorization(headers)) {
+    bad_header("expected one 'Authorization', found two");
+  }
   headers.push_back(name + ": " + std::string(line.substr(value)));
 }
 

@@ -188,8 +188,8 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
 
 /// One `-H`: `Name: value`, or `@FILE` with such a line each, so that no secret need be
 /// in a command line.  Appends to `headers`.  Throws Error(usage) for line breaks and
-/// control characters, for what is no header, and for headers that are the transport's
-/// own (Range, Accept-Encoding, …), without quoting the value.
+/// control characters, for what is no header, for headers that are the transport's own
+/// (Range, Accept-Encoding, …), and for a second Authorization, without quoting the value.
 void parse_header(std::string_view text, std::vector<std::string>& headers);
 
 /// Whether `headers`, of parse_header, hold an Authorization: an object store then gets that

@@ -14,9 +14,10 @@ namespace {
 /// Remembers what it was given; `on_write` may disturb the source meanwhile.
 class Recorder final : public Delivery {
  public:
-  void begin(const std::optional<std::string>& manifest_text) override {
+  void begin(const PairTexts& texts) override {
     events += "begin ";
-    manifest = manifest_text;
+    manifest = texts.manifest;
+    signature = texts.signature;
     bytes.clear();
   }
   void write(Bytes more) override {
@@ -30,6 +31,7 @@ class Recorder final : public Delivery {
 
   std::string events;
   std::optional<std::string> manifest;
+  std::optional<std::string> signature;
   std::string bytes;
   std::function<void()> on_write;
 };
