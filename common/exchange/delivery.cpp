@@ -75,7 +75,7 @@ class FileDelivery final : public Delivery {
   void begin(const PairTexts& texts) override {
     open(texts);
     const auto size = parsed_ ? parsed_->size_bytes : std::nullopt;
-    hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)));
+    hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)), ChunkDigests::unwanted);
   }
   void write(Bytes bytes) override { hashing_->write(bytes); }
 

@@ -22,7 +22,8 @@ struct Buffer {
 }  // namespace
 
 struct HashingSink::State {
-  State(Sink& sink, std::uint64_t chunk_bytes) : next(sink), hash(chunk_bytes) {
+  State(Sink& sink, std::uint64_t chunk_bytes, ChunkDigests chunks)
+      : next(sink), hash(chunk_bytes, chunks) {
     digests.chunks.chunk_bytes = chunk_bytes;
   }
 
@@ -74,8 +75,8 @@ struct HashingSink::State {
   std::thread thread;
 };
 
-HashingSink::HashingSink(Sink& next, std::uint64_t chunk_bytes)
-    : state_(std::make_unique<State>(next, chunk_bytes)) {
+HashingSink::HashingSink(Sink& next, std::uint64_t chunk_bytes, ChunkDigests chunks)
+    : state_(std::make_unique<State>(next, chunk_bytes, chunks)) {
   state_->thread = std::thread([state = state_.get()] { state->run(); });
 }
 

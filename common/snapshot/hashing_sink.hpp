@@ -13,7 +13,7 @@ namespace mad {
 class HashingSink final : public Sink {
  public:
   /// `next` must outlive it.
-  HashingSink(Sink& next, std::uint64_t chunk_bytes);
+  HashingSink(Sink& next, std::uint64_t chunk_bytes, ChunkDigests chunks = ChunkDigests::wanted);
   ~HashingSink() override;
   HashingSink(const HashingSink&) = delete;
   HashingSink& operator=(const HashingSink&) = delete;
