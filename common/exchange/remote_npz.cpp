@@ -45,6 +45,7 @@ RemoteNpz::RemoteNpz(const NpzSource& source, Delivery& delivery, Progress& prog
       delivery_(delivery),
       progress_(progress),
       has_ranges_(source.transport.capabilities().ranges) {
+  source_.wishes.connections_a_processor = source.transport.capabilities().connections_a_processor;
   if (source.wishes.bytes_per_second) limit_.emplace(*source.wishes.bytes_per_second);
 }
 

@@ -100,6 +100,9 @@ using ListPage = std::function<bool(const std::vector<ListedObject>& objects)>;
 struct Capabilities {
   /// Ranges at all; http servers may be found without (RangeOutcome::no_ranges).
   bool ranges = true;
+  /// How many ranges at once are worth their cost, for each processor here: a web server
+  /// gives one connection all it has, an object store a share.
+  unsigned connections_a_processor = 2;
   /// PutOptions::condition holds against writers at the same instant.  Where not, it is a
   /// look beforehand.
   bool conditional_put = true;

@@ -58,7 +58,11 @@ TEST_CASE("fetch_snapshot: a pair on disk goes to its delivery, manifest first")
   fetch_snapshot(request_for(directory.file("a.npz")), recorder, report);
   CHECK(recorder.events == "begin finish");
   CHECK(recorder.manifest == "manifest");
+  CHECK_FALSE(recorder.signature);
   CHECK(recorder.bytes == "bytes");
+  put(directory.file("a.npz.manifest.json.sig"), "signature");
+  fetch_snapshot(request_for(directory.file("a.npz")), recorder, report);
+  CHECK(recorder.signature == "signature");
 }
 
 TEST_CASE("fetch_snapshot: an npz replaced as a whole while it is read is delivered as opened") {
