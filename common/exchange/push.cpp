@@ -147,7 +147,7 @@ class Push {
                  const std::optional<std::string>& signature) {
     log_note(display_url(names_.npz) + ": this snapshot is there already");
     if (signature && has_signature_place() &&
-        get_small(manifests(), names_.signature, k_max_signature_bytes) != *signature) {
+        get_small_if_allowed(manifests(), names_.signature, k_max_signature_bytes) != *signature) {
       put_text(names_.signature, *signature);
       log_note(display_url(names_.signature) + ": its signature was not");
     } else {
@@ -174,11 +174,12 @@ class Push {
 
   void complete_dead_writer() {
     if (!remote_.completing) return;
-    const auto signature = get_small(*transport_, names_.next_signature, k_max_signature_bytes);
+    const auto signature =
+        get_small_if_allowed(*transport_, names_.next_signature, k_max_signature_bytes);
     if (signature) {
       put_text(names_.signature, *signature);
     } else {
-      transport_->remove(names_.signature);
+      remove_if_allowed(names_.signature);
     }
     put_text(names_.manifest, *remote_.completing);
     remove_next(signature.has_value());
@@ -234,7 +235,7 @@ class Push {
                 "the store refuses it for a condition that was not asked for");
   }
 
-  /// The manifest last: a signature is never there without it.
+  /// The signature first, as everywhere.
   void remove_next(bool with_signature) {
     if (with_signature) remove_if_allowed(names_.next_signature);
     remove_if_allowed(names_.next);
@@ -254,8 +255,8 @@ class Push {
   void commit(const SentSnapshot& sent) {
     sender_->drain();
     if (!apart()) {
-      put_text(names_.next, sent.manifest);
       if (sent.signature) put_text(names_.next_signature, *sent.signature);
+      put_text(names_.next, sent.manifest);
     }
     const bool metadata = transport_->capabilities().metadata;
     const auto npz =

@@ -31,7 +31,8 @@ struct PushRequest {
 ///
 /// complete what a dead writer left; send the npz, invisible; hold it against its manifest;
 /// put the manifest as `.next`; commit the npz, with its digest in its metadata; put the
-/// manifest; remove `.next`.  A signature goes before the manifest.
+/// manifest; remove `.next`.  A signature goes the same way, each of its steps before the
+/// manifest's.
 ///
 /// With a manifest URL of its own there is no `.next`: a death between npz and manifest leaves
 /// the new npz with the old manifest, which no reader accepts.  Where the store lets itself be

@@ -180,7 +180,7 @@ class Pushing(PushCase):
         self.pushed(npz, self.url)
         self.assertEqual(S3.get(self.bucket, self.key + ".manifest.json.sig"), b"signature")
         puts = [re.sub(r".*sim\.npz", "", seen.path) for seen in proxy.requests(method="PUT")]
-        self.assertEqual(puts, [".manifest.json.next", ".manifest.json.sig.next", "",
+        self.assertEqual(puts, [".manifest.json.sig.next", ".manifest.json.next", "",
                                 ".manifest.json.sig", ".manifest.json"])
         self.assert_no_leftovers()
 
