@@ -94,7 +94,7 @@ class Faults:
         proxy = self.through_proxy()
         proxy.fail(stall(after=1000), when=is_range)
         self.assert_published(self.fetch_out("--stall-timeout", "0.5"))
-        self.assertEqual(self.report["retries"], 1)
+        self.assertGreaterEqual(self.report["retries"], 1)
 
     def test_a_storm_in_the_stores_own_words_is_sat_out(self):
         for fetch, check in ((self.fetch, self.assert_bundle),

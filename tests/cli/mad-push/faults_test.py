@@ -18,7 +18,7 @@ from fault_proxy import (FaultProxy, expired_token, flip_upload, lost_answer, me
                          reset_upload, stall, stall_upload, status)
 from places import MIB, AzPlace, GsPlace, S3Place, WebPlace
 
-QUICK = {"MAD_PUSH_RETRY_DELAY": "0.01", "MAD_PUSH_STALL_TIMEOUT": "2",
+QUICK = {"MAD_PUSH_RETRY_DELAY": "0.01", "MAD_PUSH_STALL_TIMEOUT": "10",
          "MAD_FETCH_RETRY_DELAY": "0.01"}
 AWKWARD = ["a b+c.npz", "p%25.npz", "ü日本.npz", "s&=;:@!$'()*,~.npz", "d//e.npz", "x/../y.npz",
            "\"<>|{}^`\\.npz", "100%.npz", "a#b.npz", "%41.npz", "a?b#c.npz"]
@@ -132,7 +132,7 @@ class Faults:
                 self.place.renew()
                 proxy = self.through_proxy()
                 proxy.fail(fault, when=is_data)
-                self.pushed()
+                self.pushed("--stall-timeout", "1")
                 self.assert_stored()
                 self.assertGreaterEqual(self.report["retries"], 1)
 
