@@ -125,6 +125,16 @@ class Denied(GsCase):
         self.assert_fetched(self.fetch_gs(self.url(), MAD_FETCH_ENDPOINT_URL=proxy.endpoint()))
         self.assertEqual(self.gcs.grants, 3)
 
+    def test_the_metadata_service_is_never_asked_by_way_of_a_proxy(self):
+        through_nowhere = {"http_proxy": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+        self.assert_fetched(self.fetch_gs(
+            self.url(), GOOGLE_APPLICATION_CREDENTIALS="",
+            GCE_METADATA_HOST=f"localhost:{self.gcs.port}", **through_nowhere))
+        self.assertEqual(self.gcs.grants, 1)
+        # That the proxy counts for everything else.
+        done = self.fetch_gs("--retries", "0", self.url(), **{**through_nowhere, "NO_PROXY": ""})
+        self.assertEqual(done.returncode, 7, done.stderr)
+
     def authorizations(self, proxy):
         """How many each request has, and which they are."""
         counts, values = [], set()
