@@ -16,6 +16,8 @@ void declare(CLI::App& app, PushOptions& o) {
   app.add_option("SNAPSHOT", o.snapshot, "An .npz with its manifest beside it, or - for a bundle")
       ->required();
   app.add_option("URL", o.url, "Where to (default: $MAD_PUSH_URL); DIR/ keeps the name");
+  app.add_option("--manifest-url", o.manifest_url, "Where to put the manifest, if not beside it")
+      ->type_name("URL");
   app.add_flag("--if-absent", o.if_absent, "Refuse to replace a snapshot");
   app.add_flag("--verify", o.verify, "Read back what was written");
   mad::declare_parallel(app, o.parallel);

@@ -1,11 +1,17 @@
 #include "exchange/delivery.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/log.hpp"
 #include "bundle/bundle_writer.hpp"
 #include "exchange/ordered_npz.hpp"
 #include "exchange/placed_npz.hpp"
+#include "io/atomic_file.hpp"
+#include "io/file.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/hashing_sink.hpp"
 #include "snapshot/snapshot.hpp"
@@ -17,10 +23,11 @@ class BundleDelivery final : public Delivery {
  public:
   BundleDelivery(int fd, const std::string& name) : bundle_(fd, name) {}
 
-  void begin(const std::optional<std::string>& manifest) override {
+  void begin(const PairTexts& texts) override {
     begun_ = true;
     size_bytes_ = 0;
-    if (manifest) bundle_.manifest(*manifest);
+    if (texts.manifest) bundle_.manifest(*texts.manifest);
+    if (texts.signature) bundle_.signature(*texts.signature);
   }
   void write(Bytes bytes) override {
     size_bytes_ += bytes.size();
@@ -65,16 +72,15 @@ class FileDelivery final : public Delivery {
   FileDelivery(std::string npz_path, SourceNames source, const PublishOptions& options)
       : npz_path_(std::move(npz_path)), source_(std::move(source)), options_(options) {}
 
-  void begin(const std::optional<std::string>& manifest) override {
-    open(manifest);
-    const auto size = parsed_ ? parsed_->size_bytes : std::nullopt;
-    hashing_.emplace(*publisher_, chunk_bytes_for(size.value_or(0)));
+  void begin(const PairTexts& texts) override {
+    open(texts);
+    hashing_.emplace(*publisher_, std::uint64_t{0});
   }
   void write(Bytes bytes) override { hashing_->write(bytes); }
 
-  RangedNpz& begin_ranges(const std::optional<std::string>& manifest, const RangedObject& object,
+  RangedNpz& begin_ranges(const PairTexts& texts, const RangedObject& object,
                           const RangeWishes& wishes) override {
-    open(manifest);
+    open(texts);
     placed_.emplace(*publisher_, object, parsed_ ? &*parsed_ : nullptr,
                     plan_ranges(object.size_bytes, wishes, PartsIn::file));
     return *placed_;
@@ -93,7 +99,8 @@ class FileDelivery final : public Delivery {
       hashing_->finish();
       check(hashing_->digests().size_bytes, hashing_->digests().sha256);
     }
-    publisher_->publish(manifest_);
+    publisher_->publish(texts_.manifest);
+    publish_signature();
     placed_.reset();
     remove_partial(npz_path_);
   }
@@ -106,11 +113,24 @@ class FileDelivery final : public Delivery {
   }
 
  private:
-  void open(const std::optional<std::string>& manifest) {
-    manifest_ = manifest;
+  void open(const PairTexts& texts) {
+    texts_ = texts;
     parsed_.reset();
-    if (manifest) parsed_ = parse_manifest(*manifest, source_.manifest);
+    if (texts.manifest) parsed_ = parse_manifest(*texts.manifest, source_.manifest);
     publisher_.emplace(npz_path_, options_);
+  }
+
+  /// That of the snapshot replaced goes with it.
+  void publish_signature() const {
+    const std::string path = publisher_->path() + std::string(k_signature_member_suffix);
+    if (!texts_.signature) {
+      if (unlink(path.c_str()) != 0 && errno != ENOENT) throw output_error("remove", path, errno);
+      return;
+    }
+    const mode_t mode = stat_fd(publisher_->npz_fd(), publisher_->path()).st_mode & 0777U;
+    AtomicFile file(path, mode, options_.durability);
+    file.write(as_bytes(*texts_.signature));
+    file.finish();
   }
 
   void check(std::uint64_t size_bytes, const Digest& sha256) const {
@@ -134,19 +154,19 @@ class FileDelivery final : public Delivery {
   std::optional<SnapshotPublisher> publisher_;
   std::optional<HashingSink> hashing_;
   std::optional<PlacedNpz> placed_;
-  std::optional<std::string> manifest_;
+  PairTexts texts_;
   std::optional<Manifest> parsed_;
 };
 
 }  // namespace
 
-RangedNpz& Delivery::begin_ranges(const std::optional<std::string>& manifest,
-                                  const RangedObject& object, const RangeWishes& wishes) {
+RangedNpz& Delivery::begin_ranges(const PairTexts& texts, const RangedObject& object,
+                                  const RangeWishes& wishes) {
   const RangePlan plan = plan_ranges(object.size_bytes, wishes, PartsIn::memory);
   // The stream begins with the first part: until then another way of reading can be taken.
   ranged_ = std::make_unique<OrderedNpz>(object.size_bytes, plan,
-                                         [this, manifest, begun = false](Bytes bytes) mutable {
-                                           if (!begun) begin(manifest);
+                                         [this, texts, begun = false](Bytes bytes) mutable {
+                                           if (!begun) begin(texts);
                                            begun = true;
                                            write(bytes);
                                          });

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "exchange/pair_texts.hpp"
 #include "exchange/ranged_npz.hpp"
 #include "io/sink.hpp"
 #include "snapshot/publish.hpp"
@@ -19,16 +20,16 @@ namespace mad {
 class Delivery {
  public:
   virtual ~Delivery() = default;
-  /// The manifest's exact bytes; nothing where there is none, and none is demanded.
-  virtual void begin(const std::optional<std::string>& manifest) = 0;
+  /// Without a manifest where there is none, and none is demanded.
+  virtual void begin(const PairTexts& texts) = 0;
   virtual void write(Bytes bytes) = 0;
   /// The same for `length` bytes of a file from `offset`; returns how many it had.
   virtual std::uint64_t write_file(int file, std::uint64_t offset, std::uint64_t length,
                                    const std::string& subject);
   /// The npz by ranges, of which the delivery keeps the owner's part until restart() or its
   /// own end; held in memory and written in order where nothing better is known.
-  virtual RangedNpz& begin_ranges(const std::optional<std::string>& manifest,
-                                  const RangedObject& object, const RangeWishes& wishes);
+  virtual RangedNpz& begin_ranges(const PairTexts& texts, const RangedObject& object,
+                                  const RangeWishes& wishes);
   virtual void restart() = 0;
   virtual void finish() = 0;
   /// There is nothing to fetch: `reason` is `no-url` or `not-there-yet`.
@@ -49,8 +50,8 @@ struct SourceNames {
   std::string manifest;
 };
 
-/// A pair on disk, published only where the manifest's schema is readable and size and
-/// SHA-256 of the npz are what it says (without a manifest: unchecked).  Throws
+/// A pair on disk, and its signature, published only where the manifest's schema is readable and
+/// size and SHA-256 of the npz are what it says (without a manifest: unchecked).  Throws
 /// Error(refused, `size-mismatch` | `sha256-mismatch`); begin() throws what
 /// parse_manifest throws, before any byte of the npz is fetched.  What is wrong with
 /// the bytes is said of `source`, not of `npz_path`, where nothing is yet.

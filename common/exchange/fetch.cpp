@@ -76,30 +76,39 @@ class RemotePair {
                      k_max_manifest_bytes);
   }
 
-  /// By what the store says of the npz: the manifest, or what a writer that died left for it.
-  std::optional<std::string> own_manifest(const ObjectInfo& npz,
-                                          std::optional<std::string> manifest) {
-    if (!request_.manifest_url.empty()) return manifest;
-    RemoteChoice choice = choose_manifest(*transport_, RemoteNames(url_), npz, manifest);
-    if (choice.owner == RemoteOwner::manifest) return manifest;
-    say_interrupted();
-    return std::move(choice.next);
+  /// The signature of the manifest at `manifest_url_`; a URL that is signed for that one does
+  /// not show it, and then there is none.  Before anything is known of the npz: a writer puts
+  /// it in its place after the npz, so that what belongs to another npz is not taken.
+  std::optional<std::string> get_signature() {
+    return get_small_if_allowed(manifest_transport_ ? *manifest_transport_ : *transport_,
+                                with_path_suffix(manifest_url_, ".sig"), k_max_signature_bytes);
+  }
+
+  PairTexts left_by_a_writer(std::string manifest) {
+    const Url next_signature = RemoteNames(url_).next_signature;
+    log_note(display_url(url_) + ": its writer was interrupted; " +
+             display_url(RemoteNames(url_).next) + " is its manifest");
+    return {std::move(manifest),
+            get_small_if_allowed(*transport_, next_signature, k_max_signature_bytes)};
+  }
+
+  /// By what the store says of the npz: these, or what a writer that died left for it.
+  PairTexts own_texts(const ObjectInfo& npz, PairTexts texts) {
+    if (!request_.manifest_url.empty()) return texts;
+    RemoteChoice choice = choose_manifest(*transport_, RemoteNames(url_), npz, texts);
+    if (choice.owner == RemoteOwner::manifest) return texts;
+    return left_by_a_writer(std::move(*choice.next));
   }
 
   /// The same by the bytes that came; nothing where it is not what a writer left.
-  std::optional<std::string> manifest_left_for(const Digest& npz) {
+  std::optional<PairTexts> texts_left_for(const Digest& npz,
+                                          const std::optional<std::string>& found) {
     if (!request_.manifest_url.empty()) return std::nullopt;
     const Url next = RemoteNames(url_).next;
     std::optional<std::string> text = get_small_if_allowed(*transport_, next, k_max_manifest_bytes);
     const auto parsed = parse_or_none(text, next);
-    if (!parsed || parsed->sha256 != npz) return std::nullopt;
-    say_interrupted();
-    return text;
-  }
-
-  void say_interrupted() const {
-    log_note(display_url(url_) + ": its writer was interrupted; " +
-             display_url(RemoteNames(url_).next) + " is its manifest");
+    if (!parsed || parsed->sha256 != npz || text == found) return std::nullopt;
+    return left_by_a_writer(std::move(*text));
   }
 
   /// What one request brings is not asked about before.
@@ -112,7 +121,7 @@ class RemotePair {
   bool fetch_once() {
     const std::optional<std::string> found = get_manifest();
     const std::optional<Manifest> parsed = parse_or_none(found, manifest_url_);
-    std::optional<std::string> manifest = found;
+    PairTexts texts{found, found ? get_signature() : std::nullopt};
     std::optional<ObjectInfo> info;
     if (!is_small(parsed)) {
       info = transport_->stat(url_);
@@ -120,17 +129,18 @@ class RemotePair {
         snapshot_missing(found);
         return true;
       }
-      manifest = own_manifest(*info, found);
+      texts = own_texts(*info, std::move(texts));
     }
-    if (!manifest && !request_.skip_integrity_check) {
+    if (!texts.manifest && !request_.skip_integrity_check) {
       throw manifest_missing(display_url(manifest_url_));
     }
-    GetOutcome outcome = npz_.read(info, manifest);
-    if (outcome == GetOutcome::complete && !info && npz_.sha256() != parsed->sha256) {
-      if (auto left = manifest_left_for(npz_.sha256())) {
-        manifest = std::move(left);
+    GetOutcome outcome = npz_.read(info, texts);
+    const bool may_be_left = texts.signature || npz_.sha256() != parsed->sha256;
+    if (outcome == GetOutcome::complete && !info && may_be_left) {
+      if (auto left = texts_left_for(npz_.sha256(), found)) {
+        texts = std::move(*left);
         npz_.restart();
-        outcome = npz_.read(info, manifest);
+        outcome = npz_.read(info, texts);
       }
     }
     if (outcome == GetOutcome::missing) {
@@ -144,7 +154,8 @@ class RemotePair {
     delivery_.finish();
     report_.set("stage", "fetched");
     npz_.tell(report_);
-    if (!manifest) log_warning(display_url(url_) + ": no manifest; nothing vouches for the npz");
+    if (!texts.manifest)
+      log_warning(display_url(url_) + ": no manifest; nothing vouches for the npz");
     return true;
   }
 

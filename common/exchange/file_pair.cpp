@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/progress.hpp"
+#include "bundle/bundle.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/snapshot.hpp"
 #include "transport/retry.hpp"
@@ -24,6 +25,12 @@ bool same_content(const struct ::stat& a, const struct ::stat& b) {
     return std::make_tuple(s.st_dev, s.st_ino, s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
   };
   return key(a) == key(b);
+}
+
+/// Nothing's where there is nothing.
+struct ::stat stat_path(const std::string& path) {
+  struct ::stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status : (struct ::stat){};
 }
 
 std::string read_manifest_file(const std::string& path) {
@@ -66,7 +73,11 @@ class FilePair {
                       std::to_string(size_bytes),
                   "--max-size sets the bound");
     }
-    delivery_.begin(snapshot.manifest);
+    PairTexts texts{snapshot.manifest, {}};
+    if (snapshot.manifest) texts.signature = signature_of(snapshot.manifest_path);
+    // It takes its place after the npz: one that is not this npz's may be there by now.
+    if (texts.signature && !same_content(before, stat_path(npz_path_))) return std::nullopt;
+    delivery_.begin(texts);
     const std::uint64_t read_bytes = copy(snapshot.npz.get(), size_bytes);
     const bool whole = read_bytes == size_bytes &&
                        same_content(before, stat_fd(snapshot.npz.get(), npz_path_)) &&
@@ -94,8 +105,7 @@ class FilePair {
   /// opened in between is a new npz with the old manifest.  Where the npz is another
   /// one by now too, the pair that was opened was whole.
   bool manifest_changed_alone(const OpenSnapshot& opened, const struct ::stat& npz) const {
-    struct ::stat now {};
-    if (::stat(npz_path_.c_str(), &now) != 0 || !same_content(npz, now)) return false;
+    if (!same_content(npz, stat_path(npz_path_))) return false;
     for (const std::string& path :
          {opened.manifest_path, npz_path_ + std::string(k_manifest_suffix)}) {
       try {
@@ -122,6 +132,23 @@ bool nothing_there(const std::string& npz_path, const FetchRequest& request) {
 }
 
 }  // namespace
+
+std::optional<std::string> signature_of(const std::string& manifest_path) {
+  constexpr std::string_view k_next = ".next";
+  const bool is_next = manifest_path.size() > k_next_suffix.size() &&
+                       manifest_path.compare(manifest_path.size() - k_next_suffix.size(),
+                                             k_next_suffix.size(), k_next_suffix) == 0;
+  const std::string path =
+      is_next ? manifest_path.substr(0, manifest_path.size() - k_next.size()) + ".sig.next"
+              : manifest_path + ".sig";
+  try {
+    const Fd file = open_regular(path);
+    return read_small_file(file.get(), k_max_signature_bytes, path);
+  } catch (const Error& error) {
+    if (error.code != ExitCode::not_found) log_warning(error.one_line() + "; taken for none");
+    return std::nullopt;
+  }
+}
 
 void fetch_file_pair(const std::string& npz_path, const FetchRequest& request, Delivery& delivery,
                      Report& report) {

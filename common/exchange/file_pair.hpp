@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "exchange/fetch.hpp"
@@ -12,6 +13,10 @@ namespace mad {
 /// one that is replaced meanwhile is read to its end as it was opened.
 void fetch_file_pair(const std::string& npz_path, const FetchRequest& request, Delivery& delivery,
                      Report& report);
+
+/// The signature beside the manifest at `manifest_path` (OpenSnapshot's, a `.next` or not);
+/// nothing where there is none.  One that cannot be read is warned of and taken for none.
+std::optional<std::string> signature_of(const std::string& manifest_path);
 
 /// There is nothing to fetch: tells the delivery, the report and the log.
 void report_absent(Delivery& delivery, Report& report, const std::string& reason,

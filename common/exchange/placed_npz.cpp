@@ -33,11 +33,18 @@ PlacedNpz::PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
     present_ = resumed_ = partial_->parts();
     publisher_.adopt(partial_->share());
   }
+  hash_ = new_hash();
   publisher_.reserve(size_bytes_);
   if (!resumed_.empty()) {
     log_note(printable(publisher_.path()) + ": going on with " + format_size(resumed_.bytes()) +
              " that an earlier fetch left");
   }
+}
+
+/// Only what an earlier fetch left is held against the manifest's chunks.
+ChunkedSha256 PlacedNpz::new_hash() const {
+  return ChunkedSha256(hash_.chunk_bytes(),
+                       resumed_.empty() ? ChunkDigests::unwanted : ChunkDigests::wanted);
 }
 
 std::vector<ByteRange> PlacedNpz::missing() {
@@ -49,8 +56,8 @@ std::vector<ByteRange> PlacedNpz::missing() {
     if (manifest_ == nullptr || resumed_.empty() || sha256_ == manifest_->sha256) return {};
     log_note(printable(publisher_.path()) +
              ": what an earlier fetch left is not what the manifest says; fetching it anew");
-    hash_ = ChunkedSha256(hash_.chunk_bytes());
     forget({0, size_bytes_});
+    hash_ = new_hash();
   }
 }
 

@@ -38,6 +38,7 @@ class PlacedNpz final : public RangedNpz {
   std::uint64_t size_bytes() const { return size_bytes_; }
 
  private:
+  ChunkedSha256 new_hash() const;
   void hash_on();
   bool hash_chunk(std::uint64_t end);
   bool chunk_is_right(std::uint64_t index) const;

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "bundle/bundle.hpp"
 #include "exchange/remote_pair.hpp"
 #include "snapshot/names.hpp"
 #include "snapshot/snapshot.hpp"
@@ -25,13 +26,19 @@ class ReadBack final : public Receiver {
 
 /// What is in the store before anything is written.
 struct RemoteState {
+  /// False: it may be written and not read, and the rest is unknown.
+  bool readable = true;
   std::optional<ObjectInfo> npz;
   std::optional<std::string> manifest;
   /// A dead writer's, and the npz's own.
   std::optional<std::string> completing;
 
-  bool anything() const { return npz || manifest; }
+  bool maybe_anything() const { return !readable || npz || manifest; }
 };
+
+bool is_denied(const Error& error) {
+  return error.reason == "access-denied";
+}
 
 class Push {
  public:
@@ -42,6 +49,7 @@ class Push {
         stop_(std::make_shared<Stop>()),
         transport_(open_transport(request.url, with_stop(request.transport, stop_))),
         names_(request.url) {
+    if (request.manifest_url) place_manifest(*request.manifest_url);
     if (request.limit_rate > 0) limit_.emplace(request.limit_rate);
   }
 
@@ -50,7 +58,7 @@ class Push {
     spare_what_could_not_be_read();
     report_.set("url", display_url(names_.npz));
     if (source_.manifest() && is_there(*source_.manifest(), *source_.sha256())) {
-      return unchanged(*source_.sha256(), *source_.size_bytes());
+      return unchanged(*source_.sha256(), *source_.size_bytes(), source_.signature());
     }
     if (request_.if_absent) refuse_if_there();
     complete_dead_writer();
@@ -63,7 +71,7 @@ class Push {
     }
     if (is_there(sent->manifest, sent->sha256)) {
       sender_.reset();
-      return unchanged(sent->sha256, sent->size_bytes);
+      return unchanged(sent->sha256, sent->size_bytes, sent->signature);
     }
     commit(*sent);
   }
@@ -74,19 +82,53 @@ class Push {
     return options;
   }
 
+  /// Whether the manifest has a place of its own.
+  bool apart() const { return request_.manifest_url.has_value(); }
+
+  void place_manifest(const Url& url) {
+    names_.manifest = url;
+    names_.signature = with_path_suffix(url, ".sig");
+    if (same_origin(request_.url, url)) return;
+    // What is meant for the npz's origin is not sent to the manifest's.
+    TransportOptions options = with_stop(request_.transport, stop_);
+    options.headers.clear();
+    manifest_transport_ = open_transport(url, options);
+  }
+  /// Where manifests and signatures go.
+  Transport& manifests() { return manifest_transport_ ? *manifest_transport_ : *transport_; }
+  /// A signed URL leads to one object.
+  bool has_signature_place() const { return !apart() || names_.signature.query.empty(); }
+
   RemoteState look() {
     RemoteState state;
-    state.manifest = get_small(*transport_, names_.manifest, k_max_manifest_bytes);
-    state.npz = transport_->stat(names_.npz);
-    if (state.npz) {
-      RemoteChoice choice = choose_manifest(*transport_, names_, *state.npz, state.manifest);
-      if (choice.owner == RemoteOwner::next) state.completing = std::move(choice.next);
+    try {
+      state.manifest = get_small(manifests(), names_.manifest, k_max_manifest_bytes);
+      state.npz = transport_->stat(names_.npz);
+      if (state.npz && !apart()) {
+        RemoteChoice choice =
+            choose_manifest(*transport_, names_, *state.npz, {state.manifest, {}});
+        if (choice.owner == RemoteOwner::next) state.completing = std::move(choice.next);
+      }
+    } catch (const Error& error) {
+      const Capabilities store = transport_->capabilities();
+      const bool must_see =
+          request_.verify ||
+          (request_.if_absent && !(store.conditional_put && store.conditional_upload));
+      if (!is_denied(error) || must_see) throw;
+      state = {};
+      state.readable = false;
+      log_note(error.one_line() + "; what is there may not be read, and is written over unseen");
     }
     return state;
   }
 
   void spare_what_could_not_be_read() {
-    if (!resume_failed() || !remote_.anything()) return;
+    if (!resume_failed() || !remote_.maybe_anything()) return;
+    if (apart()) {
+      throw Error(ExitCode::refused, "resume-failed", display_url(names_.npz),
+                  "after a resume that failed, what is or may be there is not replaced, and with "
+                  "--manifest-url there is no other name to write to");
+    }
     Url spared = names_.npz;
     spared.path = after_failed_name(spared.path);
     warn_of_spared(display_url(names_.npz), display_url(spared));
@@ -101,9 +143,16 @@ class Push {
     return digest != remote_.npz->metadata.end() && digest->second == to_hex(sha256);
   }
 
-  void unchanged(const Digest& sha256, std::uint64_t size_bytes) {
+  void unchanged(const Digest& sha256, std::uint64_t size_bytes,
+                 const std::optional<std::string>& signature) {
     log_note(display_url(names_.npz) + ": this snapshot is there already");
-    report_.set_status("unchanged");
+    if (signature && has_signature_place() &&
+        get_small_if_allowed(manifests(), names_.signature, k_max_signature_bytes) != *signature) {
+      put_text(names_.signature, *signature);
+      log_note(display_url(names_.signature) + ": its signature was not");
+    } else {
+      report_.set_status("unchanged");
+    }
     tell(sha256, size_bytes);
   }
 
@@ -117,7 +166,7 @@ class Push {
   }
 
   void refuse_if_there() const {
-    if (!remote_.anything()) return;
+    if (!remote_.npz && !remote_.manifest) return;
     throw Error(ExitCode::refused, "already-there", display_url(names_.npz),
                 "expected nothing there (--if-absent), found " +
                     std::string(remote_.npz ? "an npz" : "a manifest"));
@@ -125,8 +174,15 @@ class Push {
 
   void complete_dead_writer() {
     if (!remote_.completing) return;
+    const auto signature =
+        get_small_if_allowed(*transport_, names_.next_signature, k_max_signature_bytes);
+    if (signature) {
+      put_text(names_.signature, *signature);
+    } else {
+      remove_if_allowed(names_.signature);
+    }
     put_text(names_.manifest, *remote_.completing);
-    transport_->remove(names_.next);
+    remove_next(signature.has_value());
     remote_.manifest = std::move(remote_.completing);
     remote_.completing.reset();
     log_note(display_url(names_.npz) + ": completed the snapshot of a writer that was interrupted");
@@ -163,20 +219,45 @@ class Push {
     return *sender_;
   }
 
-  void put_text(const Url& url, const std::string& text, Condition condition = Condition::none) {
+  void put_text(const Url& url, const std::string& text) {
     PutOptions options;
-    options.condition = condition;
     options.content_type = "application/json";
-    if (!transport_->put(url, as_bytes(text), options)) {
-      throw Error(ExitCode::refused, "already-there", display_url(url),
-                  "expected nothing there (--if-absent), found another writer's");
+    try {
+      if (manifests().put(url, as_bytes(text), options)) return;
+    } catch (const Error& error) {
+      const bool is_signed = !names_object(url.scheme) && !url.query.empty();
+      if (!is_denied(error) || !is_signed || apart()) throw;
+      throw Error(error.code, error.reason, error.subject, error.message,
+                  "a signed URL may be good for one object only; --manifest-url gives the "
+                  "manifest's");
+    }
+    throw Error(ExitCode::remote, "http-status", display_url(url),
+                "the store refuses it for a condition that was not asked for");
+  }
+
+  /// The signature first, as everywhere.
+  void remove_next(bool with_signature) {
+    if (with_signature) remove_if_allowed(names_.next_signature);
+    remove_if_allowed(names_.next);
+  }
+
+  /// Who may write need not be allowed to delete: what then stays of `.next` is what the
+  /// manifest says, and the next push writes over it.
+  void remove_if_allowed(const Url& url) {
+    try {
+      transport_->remove(url);
+    } catch (const Error& error) {
+      if (!is_denied(error)) throw;
+      log_verbose(error.one_line() + "; it stays, if it is there");
     }
   }
 
   void commit(const SentSnapshot& sent) {
     sender_->drain();
-    put_text(names_.next, sent.manifest);
-    if (sent.signature) put_text(names_.next_signature, *sent.signature);
+    if (!apart()) {
+      if (sent.signature) put_text(names_.next_signature, *sent.signature);
+      put_text(names_.next, sent.manifest);
+    }
     const bool metadata = transport_->capabilities().metadata;
     const auto npz =
         sender_->finish(metadata ? Metadata{{k_digest_metadata, to_hex(sent.sha256)}} : Metadata{});
@@ -186,10 +267,12 @@ class Push {
       after_npz(sent, *npz);
     } catch (const Error& error) {
       if (error.reason == "read-back-mismatch") throw;
+      const std::string rest =
+          apart() ? ", its manifest is not: no reader accepts it until it is pushed again"
+                  : "; mad-fetch finds its manifest at " + display_url(names_.next) +
+                        ", and the next push completes it";
       throw Error(error.code, error.reason, error.subject,
-                  error.message + "\nthe npz is in its place; mad-fetch finds its manifest at " +
-                      display_url(names_.next) + ", and the next push completes it",
-                  error.hint);
+                  error.message + "\nthe npz is in its place" + rest, error.hint);
     }
     tell(sent.sha256, sent.size_bytes);
   }
@@ -200,21 +283,29 @@ class Push {
                          std::to_string(*npz.size_bytes) + " bytes");
     }
     if (request_.verify) read_back_npz(sent);
-    if (sent.signature) {
-      put_text(names_.signature, *sent.signature);
-    } else if (remote_.anything()) {
-      transport_->remove(names_.signature);
-    }
+    place_signature(sent);
     put_text(names_.manifest, sent.manifest);
     if (request_.verify) {
-      const auto found = get_small(*transport_, names_.manifest, k_max_manifest_bytes);
+      const auto found = get_small(manifests(), names_.manifest, k_max_manifest_bytes);
       if (found != sent.manifest) {
         read_back_mismatch(names_.manifest, "the manifest that was written", "another");
       }
       report_.set("verified", true);
     }
-    transport_->remove(names_.next);
-    if (sent.signature) transport_->remove(names_.next_signature);
+    if (!apart()) remove_next(sent.signature.has_value());
+  }
+
+  void place_signature(const SentSnapshot& sent) {
+    if (!has_signature_place()) {
+      if (sent.signature) {
+        log_warning(display_url(names_.manifest) +
+                    ": its signature is not pushed: --manifest-url is signed for one object");
+      }
+    } else if (sent.signature) {
+      put_text(names_.signature, *sent.signature);
+    } else if (!apart() && remote_.maybe_anything()) {
+      remove_if_allowed(names_.signature);
+    }
   }
 
   void read_back_npz(const SentSnapshot& sent) {
@@ -240,9 +331,9 @@ class Push {
   /// Another writer's npz took the place between our look and our commit.
   [[noreturn]] void lost_race(const SentSnapshot& sent) {
     // By now it may be the other's, and what readers need.
-    if (get_small(*transport_, names_.next, k_max_manifest_bytes) == sent.manifest) {
-      transport_->remove(names_.next);
-      if (sent.signature) transport_->remove(names_.next_signature);
+    if (!apart() &&
+        get_small_if_allowed(*transport_, names_.next, k_max_manifest_bytes) == sent.manifest) {
+      remove_next(sent.signature.has_value());
     }
     if (request_.if_absent) {
       throw Error(ExitCode::refused, "already-there", display_url(names_.npz),
@@ -259,6 +350,8 @@ class Push {
   Report& report_;
   std::shared_ptr<Stop> stop_;
   std::unique_ptr<Transport> transport_;
+  /// Null where it is the npz's.
+  std::unique_ptr<Transport> manifest_transport_;
   RemoteNames names_;
   RemoteState remote_;
   std::optional<RateLimit> limit_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/report.hpp"
@@ -12,6 +13,9 @@ namespace mad {
 struct PushRequest {
   /// Of the npz; the other objects' are next to it (RemoteNames).
   Url url;
+  /// The manifest's, where the npz's does not lead to it: nothing but the two is then written,
+  /// and a signature at the manifest's path with `.sig`, unless that one is signed itself.
+  std::optional<Url> manifest_url;
   /// Refuse where a snapshot is there already.
   bool if_absent = false;
   /// Read back what was written before the push counts as done.
@@ -27,11 +31,16 @@ struct PushRequest {
 ///
 /// complete what a dead writer left; send the npz, invisible; hold it against its manifest;
 /// put the manifest as `.next`; commit the npz, with its digest in its metadata; put the
-/// manifest; remove `.next`.  A signature goes before the manifest.
+/// manifest; remove `.next`.  A signature goes the same way, each of its steps before the
+/// manifest's.
+///
+/// With a manifest URL of its own there is no `.next`: a death between npz and manifest leaves
+/// the new npz with the old manifest, which no reader accepts.  Where the store lets itself be
+/// written but not read, nothing can be known or completed beforehand.
 ///
 /// Nothing is sent where the snapshot is there already, whole.  After a resume that failed,
-/// a snapshot that is there is not replaced (after_failed_name).  Says in `report` what was
-/// done.  Throws Error(refused, `already-there` | `read-back-mismatch`), Error(remote,
+/// a snapshot that is, or may be, there is not replaced (after_failed_name).  Says in `report`
+/// what was done.  Throws Error(refused, `already-there` | `read-back-mismatch`), Error(remote,
 /// `lost-race`), what the source and the transport throw.
 void push_snapshot(PushSource& source, const PushRequest& request, Report& report);
 

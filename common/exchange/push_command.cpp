@@ -13,31 +13,42 @@
 namespace mad {
 namespace {
 
+[[noreturn]] void bad_destination(const std::string& text, const std::string& what,
+                                  const std::string& hint = {}) {
+  throw Error(ExitCode::usage, "usage", display_url_text(text), what, hint);
+}
+
+/// Throws Error(usage) for a path.
+Url store_url(const std::string& text) {
+  const auto scheme = scheme_of(text);
+  if (!scheme || *scheme == "file") {
+    bad_destination(text, "expected a URL of a store",
+                    "'mad-fetch -o PATH SNAPSHOT' copies a snapshot to a path");
+  }
+  return parse_url(text);
+}
+
 /// The npz's URL: one that ends with a slash is a place for the snapshot's own name.
 Url destination(const PushOptions& options) {
   const char* from_environment = std::getenv("MAD_PUSH_URL");
-  std::string text = !options.url.empty()          ? options.url
-                     : from_environment != nullptr ? from_environment
-                                                   : "";
+  const std::string text = !options.url.empty()          ? options.url
+                           : from_environment != nullptr ? from_environment
+                                                         : "";
   if (text.empty()) throw Error(ExitCode::usage, "usage", "URL", "expected one, or MAD_PUSH_URL");
-  const auto scheme = scheme_of(text);
-  if (!scheme || *scheme == "file") {
-    throw Error(ExitCode::usage, "usage", display_url_text(text), "expected a URL of a store",
-                "'mad-fetch -o PATH SNAPSHOT' copies a snapshot to a path");
+  const Url url = store_url(text);
+  // A signature in a query may end with a slash as well.
+  if ((url.query.empty() ? text : url.path).back() != '/') return url;
+  if (options.snapshot == "-") {
+    bad_destination(text, "expected the npz's whole name, because a stream may have none");
   }
-  if (text.back() == '/') {
-    if (options.snapshot == "-") {
-      throw Error(ExitCode::usage, "usage", display_url_text(text),
-                  "expected the npz's whole name, because a stream may have none");
-    }
-    text += split_path(options.snapshot).name;
-  }
-  return parse_url(text);
+  if (!url.query.empty()) bad_destination(text, "expected the npz's whole name before a query");
+  return parse_url(text + split_path(options.snapshot).name);
 }
 
 PushRequest push_request(const PushOptions& options) {
   PushRequest request;
   request.url = destination(options);
+  if (!options.manifest_url.empty()) request.manifest_url = store_url(options.manifest_url);
   request.if_absent = options.if_absent;
   request.verify = options.verify;
   request.transport = transport_options(options.transfer);

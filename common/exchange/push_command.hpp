@@ -14,6 +14,8 @@ struct PushOptions {
   std::string snapshot;
   /// Empty: $MAD_PUSH_URL.
   std::string url;
+  /// Empty: beside the npz.
+  std::string manifest_url;
   TransferOptions transfer;
   ParallelOptions parallel;
   bool if_absent = false;

@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/progress.hpp"
 #include "bundle/bundle_reader.hpp"
+#include "exchange/file_pair.hpp"
 #include "io/file.hpp"
 #include "snapshot/snapshot.hpp"
 
@@ -69,17 +70,6 @@ class PassingDigests {
   ChunkedSha256 hash_;
 };
 
-std::optional<std::string> signature_beside(const std::string& npz_path) {
-  const std::string path = npz_path + std::string(k_signature_member_suffix);
-  try {
-    const Fd file = open_regular(path);
-    return read_small_file(file.get(), k_max_signature_bytes, path);
-  } catch (const Error& error) {
-    if (error.code != ExitCode::not_found) throw;
-    return std::nullopt;
-  }
-}
-
 class FileSource final : public PushSource {
  public:
   explicit FileSource(const std::string& npz_path)
@@ -87,10 +77,11 @@ class FileSource final : public PushSource {
         subject_(printable(npz_path)),
         snapshot_(open_snapshot(npz_path, ManifestNeed::required)),
         manifest_(parse_manifest(*snapshot_.manifest, printable(snapshot_.manifest_path))),
-        signature_(signature_beside(npz_path)) {}
+        signature_(signature_of(snapshot_.manifest_path)) {}
 
   const std::string& subject() const override { return subject_; }
   const std::optional<std::string>& manifest() const override { return snapshot_.manifest; }
+  const std::optional<std::string>& signature() const override { return signature_; }
   std::optional<Digest> sha256() const override { return manifest_.sha256; }
   std::optional<std::uint64_t> size_bytes() const override { return snapshot_.size_bytes; }
 
@@ -129,6 +120,7 @@ class BundleSource final : public PushSource {
 
   const std::string& subject() const override { return subject_; }
   const std::optional<std::string>& manifest() const override { return none_; }
+  const std::optional<std::string>& signature() const override { return none_; }
   std::optional<Digest> sha256() const override { return std::nullopt; }
   std::optional<std::uint64_t> size_bytes() const override { return std::nullopt; }
 

@@ -27,8 +27,10 @@ class PushSource {
   virtual ~PushSource() = default;
   /// For messages; free of secrets.
   virtual const std::string& subject() const = 0;
-  /// The manifest, its digest and the npz's size, where they are known before it is read.
+  /// The manifest, its signature, its digest and the npz's size, where they are known before it
+  /// is read.
   virtual const std::optional<std::string>& manifest() const = 0;
+  virtual const std::optional<std::string>& signature() const = 0;
   virtual std::optional<Digest> sha256() const = 0;
   virtual std::optional<std::uint64_t> size_bytes() const = 0;
 

@@ -216,8 +216,8 @@ std::uint64_t one_request_bytes(const RangeWishes& wishes) {
 
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts) {
   RangePlan plan;
-  // More than two a processor cost more than they bring, even from a server nearby.
-  const unsigned busy = std::clamp(2 * std::thread::hardware_concurrency(), 2U, k_most_connections);
+  const unsigned busy = std::clamp(
+      wishes.connections_a_processor * std::thread::hardware_concurrency(), 2U, k_most_connections);
   std::uint64_t useful = std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, busy);
   if (wishes.bytes_per_second) {
     useful = std::clamp<std::uint64_t>(*wishes.bytes_per_second / k_mib, 1, useful);

@@ -12,11 +12,13 @@
 
 namespace mad {
 
-/// What the user asks for; the rest is chosen by the object's size.
+/// What the user asks for; the rest is chosen by the object's size and the server's kind.
 struct RangeWishes {
   std::optional<unsigned> connections;
   std::optional<std::uint64_t> part_bytes;
   std::optional<std::uint64_t> bytes_per_second;
+  /// Capabilities::connections_a_processor.
+  unsigned connections_a_processor = 2;
 };
 
 struct RangePlan {
@@ -32,7 +34,7 @@ enum class PartsIn { memory, file };
 /// An object up to this size is read by one request.
 std::uint64_t one_request_bytes(const RangeWishes& wishes);
 
-/// 2 to 8 connections, at most two a processor, fewer where they would only share a slow
+/// 2 to 8 connections, at most `connections_a_processor`, fewer where they would only share a slow
 /// rate, and parts of 1 to 16 MiB, so that a large object keeps every connection busy and a part
 /// lost costs little; in memory window × part_bytes is at most 36 MiB, unless wishes ask for more.
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts);

@@ -14,14 +14,14 @@ constexpr int k_most_changes = 2;
 
 class RemoteNpz::Stream final : public Receiver {
  public:
-  Stream(RemoteNpz& npz, const std::optional<std::string>& manifest, bool hashed)
-      : npz_(npz), manifest_(manifest), hashed_(hashed) {}
+  Stream(RemoteNpz& npz, const PairTexts& texts, bool hashed)
+      : npz_(npz), texts_(texts), hashed_(hashed) {}
 
   void begin(std::optional<std::uint64_t> size_bytes) override {
     npz_.progress_.restart(size_bytes);
     npz_.size_bytes_ = 0;
     hash_ = Sha256();
-    npz_.delivery_.begin(manifest_);
+    npz_.delivery_.begin(texts_);
   }
   void write(Bytes bytes) override {
     if (npz_.limit_) npz_.limit_->take(bytes.size(), &npz_.source_.stop);
@@ -35,7 +35,7 @@ class RemoteNpz::Stream final : public Receiver {
 
  private:
   RemoteNpz& npz_;
-  const std::optional<std::string>& manifest_;
+  const PairTexts& texts_;
   bool hashed_;
   Sha256 hash_;
 };
@@ -45,6 +45,7 @@ RemoteNpz::RemoteNpz(const NpzSource& source, Delivery& delivery, Progress& prog
       delivery_(delivery),
       progress_(progress),
       has_ranges_(source.transport.capabilities().ranges) {
+  source_.wishes.connections_a_processor = source.transport.capabilities().connections_a_processor;
   if (source.wishes.bytes_per_second) limit_.emplace(*source.wishes.bytes_per_second);
 }
 
@@ -53,12 +54,11 @@ bool RemoteNpz::suits_ranges(const std::optional<ObjectInfo>& info) const {
          info->size_bytes && *info->size_bytes > one_request_bytes(source_.wishes);
 }
 
-GetOutcome RemoteNpz::read(const std::optional<ObjectInfo>& info,
-                           const std::optional<std::string>& manifest) {
+GetOutcome RemoteNpz::read(const std::optional<ObjectInfo>& info, const PairTexts& texts) {
   figures_ = {};
   resumed_bytes_ = 0;
   if (suits_ranges(info)) {
-    switch (read_ranges_of(*info, manifest)) {
+    switch (read_ranges_of(*info, texts)) {
       case RangeOutcome::complete:
         return GetOutcome::complete;
       case RangeOutcome::changed:
@@ -71,14 +71,13 @@ GetOutcome RemoteNpz::read(const std::optional<ObjectInfo>& info,
         delivery_.restart();
     }
   }
-  Stream stream(*this, manifest, !info);
+  Stream stream(*this, texts, !info);
   const GetOutcome outcome = source_.transport.get(source_.url, stream, source_.max_size_bytes);
   if (!info) sha256_ = stream.finish();
   return outcome;
 }
 
-RangeOutcome RemoteNpz::read_ranges_of(const ObjectInfo& info,
-                                       const std::optional<std::string>& manifest) {
+RangeOutcome RemoteNpz::read_ranges_of(const ObjectInfo& info, const PairTexts& texts) {
   const std::string subject = display_url(source_.url);
   size_bytes_ = *info.size_bytes;
   if (size_bytes_ > source_.max_size_bytes) {
@@ -89,8 +88,8 @@ RangeOutcome RemoteNpz::read_ranges_of(const ObjectInfo& info,
   }
   const RangedSource ranges{source_.transport, source_.url, info, source_.stop,
                             limit_ ? &*limit_ : nullptr};
-  RangedNpz& npz = delivery_.begin_ranges(manifest, {size_bytes_, subject + '\n' + info.version},
-                                          source_.wishes);
+  RangedNpz& npz =
+      delivery_.begin_ranges(texts, {size_bytes_, subject + '\n' + info.version}, source_.wishes);
   figures_ = read_npz(ranges, npz, progress_);
   resumed_bytes_ = npz.resumed_bytes();
   return figures_.outcome;

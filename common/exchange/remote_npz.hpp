@@ -23,7 +23,7 @@ struct NpzSource {
   RangeWishes wishes;
 };
 
-/// The npz of a remote pair on its way to a delivery, which gets the manifest first: by
+/// The npz of a remote pair on its way to a delivery, which gets the texts first: by
 /// ranges of one version where the server has them and it takes more than one request,
 /// else as one stream.
 class RemoteNpz {
@@ -33,8 +33,7 @@ class RemoteNpz {
 
   /// `info` is what the server says of it; nothing for one stream that is hashed.  Once more after
   /// restart().
-  GetOutcome read(const std::optional<ObjectInfo>& info,
-                  const std::optional<std::string>& manifest);
+  GetOutcome read(const std::optional<ObjectInfo>& info, const PairTexts& texts);
   /// What was read is void.
   void restart();
 
@@ -45,7 +44,7 @@ class RemoteNpz {
 
  private:
   class Stream;
-  RangeOutcome read_ranges_of(const ObjectInfo& info, const std::optional<std::string>& manifest);
+  RangeOutcome read_ranges_of(const ObjectInfo& info, const PairTexts& texts);
   bool suits_ranges(const std::optional<ObjectInfo>& info) const;
 
   NpzSource source_;

@@ -114,14 +114,14 @@ std::optional<bool> belongs(const Manifest& manifest, const ObjectInfo& npz) {
 }
 
 RemoteChoice choose_manifest(Transport& transport, const RemoteNames& names, const ObjectInfo& npz,
-                             const std::optional<std::string>& manifest) {
-  const auto current = parse_or_none(manifest, names.manifest);
-  if (current && belongs(*current, npz).value_or(false)) return {};
+                             const PairTexts& texts) {
+  const auto current = parse_or_none(texts.manifest, names.manifest);
+  if (current && !texts.signature && belongs(*current, npz).value_or(false)) return {};
   RemoteChoice choice;
   std::optional<std::string> text =
       get_small_if_allowed(transport, names.next, k_max_manifest_bytes);
   const auto next = parse_or_none(text, names.next);
-  if (!next) return choice;
+  if (!next || text == texts.manifest) return choice;
   choice.next = std::move(text);
   const auto is_next = belongs(*next, npz);
   if (is_next.has_value()) {

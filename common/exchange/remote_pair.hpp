@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "exchange/pair_texts.hpp"
 #include "manifest/manifest.hpp"
 #include "transport/transport.hpp"
 
@@ -45,7 +46,8 @@ std::optional<bool> belongs(const Manifest& manifest, const ObjectInfo& npz);
 /// The manifest at `names.manifest` unless it is missing or of another npz and the one at
 /// `names.next` is of this one (mad-push(1) writes `.next`, npz, manifest).  Where
 /// metadata and size tell nothing and both have chunks, one chunk that differs between them
-/// is read and decides.  Reads `.next` only where that can matter.
+/// is read and decides.  Where both are of this npz and there is a signature, `.next`: the
+/// signature may be its already.  Reads `.next` only where that can matter.
 enum class RemoteOwner { manifest, next };
 struct RemoteChoice {
   RemoteOwner owner = RemoteOwner::manifest;
@@ -53,6 +55,6 @@ struct RemoteChoice {
   std::optional<std::string> next;
 };
 RemoteChoice choose_manifest(Transport& transport, const RemoteNames& names, const ObjectInfo& npz,
-                             const std::optional<std::string>& manifest);
+                             const PairTexts& texts);
 
 }  // namespace mad

@@ -98,13 +98,15 @@ void Sha256::update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others) {
   two.update(others);
 }
 
-ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes) : chunk_bytes_(chunk_bytes) {
+ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes, ChunkDigests chunks)
+    : chunk_bytes_(chunk_bytes), wish_(chunks) {
   if (chunk_bytes == 0 || chunk_bytes % k_block != 0) {
     throw std::invalid_argument("ChunkedSha256: chunk_bytes must be a positive multiple of 64");
   }
 }
 
 void ChunkedSha256::update(Bytes bytes) {
+  if (wish_ == ChunkDigests::unwanted) return whole_.update(bytes);
   while (!bytes.empty()) {
     const Bytes now = bytes.first(
         static_cast<std::size_t>(std::min<std::uint64_t>(room_in_chunk(), bytes.size())));

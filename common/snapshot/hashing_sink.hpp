@@ -12,7 +12,7 @@ namespace mad {
 /// of the two sets the pace.  Holds a few buffers, whatever the length of the stream.
 class HashingSink final : public BufferedSink {
  public:
-  /// `next` must outlive it.
+  /// `next` must outlive it.  No digests of chunks where `chunk_bytes` is 0.
   HashingSink(Sink& next, std::uint64_t chunk_bytes, Producer producer = Producer::only_fills);
 
   MutableBytes room() override;

@@ -34,7 +34,7 @@ AzureOptions azure_options(const AzName& name, const TransportOptions& options) 
   AzureOptions azure;
   azure.account = name.account;
   azure.endpoint_url = options.endpoint_url;
-  azure.anonymous = options.anonymous;
+  azure.anonymous = options.anonymous || gives_authorization(options.headers);
   return azure;
 }
 
@@ -147,8 +147,9 @@ Error AzSession::denied(const std::string& subject, const std::string& code, con
                         const HttpReply& reply) const {
   const bool is_anonymous =
       std::holds_alternative<AzureAnonymous>(attempt.credentials->authorization);
-  Error error = store_denied(subject, reply.head.status, code,
-                             is_anonymous ? "" : attempt.credentials->provider);
+  Error error = store_denied(
+      subject, reply.head.status, code,
+      credentials_name(is_anonymous ? "" : attempt.credentials->provider, user_headers_));
   const std::int64_t ahead = clock_ahead(reply);
   if (std::abs(ahead) < k_az_clock_tolerance_s) return error;
   return {error.code, error.reason, error.subject,

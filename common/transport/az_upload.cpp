@@ -154,9 +154,9 @@ class AzUpload final : public Upload {
 
   ObjectInfo committed(const std::string& etag) {
     ended_ = true;
-    const auto present = transport_.stat(url_);
+    const auto present = stat_if_allowed(transport_, url_);
     if (!present || present->version != etag) {
-      // Replaced or removed since: by someone who came after us.
+      // Replaced or removed since, by someone who came after us; or not to be seen.
       return ObjectInfo{size_bytes(), etag, options_.metadata, {}};
     }
     if (present->size_bytes != size_bytes()) {

@@ -11,7 +11,7 @@ namespace {
 GoogleOptions google_options(const TransportOptions& options) {
   GoogleOptions google;
   google.endpoint_url = options.endpoint_url;
-  google.anonymous = options.anonymous;
+  google.anonymous = options.anonymous || gives_authorization(options.headers);
   return google;
 }
 
@@ -59,8 +59,10 @@ HttpRequest GsSession::prepare(const GsAsk& ask, Attempt& attempt) {
   request.url = place(ask);
   request.headers = ask.headers;
   request.headers.insert(request.headers.end(), headers_.begin(), headers_.end());
-  if (!attempt.credentials->anonymous()) {
+  if (!attempt.credentials->anonymous() || gives_authorization(headers_)) {
     require_private_url(request_url(endpoint_), "endpoint URL");
+  }
+  if (!attempt.credentials->anonymous()) {
     request.headers.push_back("Authorization: Bearer " +
                               std::string(attempt.credentials->access_token.reveal()));
   }
@@ -75,7 +77,8 @@ Verdict GsSession::judge(const GsAsk& ask, const std::string& subject, Attempt& 
   const Error error = status_error(subject, status, reason);
   if (is_transient_refusal(reply, reason)) return Verdict::transient(error);
   if (status == 401 || status == 403) {
-    const Error denied = store_denied(subject, status, reason, attempt.credentials->provider);
+    const Error denied = store_denied(subject, status, reason,
+                                      credentials_name(attempt.credentials->provider, headers_));
     const bool renewable = status == 401 && !attempt.credentials->anonymous() && !attempt.renewed;
     if (!renewable) return Verdict::final(denied);
     attempt.renewed = true;

@@ -35,6 +35,7 @@ class HttpTransport final : public Transport {
 
   Capabilities capabilities() const override {
     Capabilities found;
+    found.connections_a_processor = 1;
     found.conditional_put = found.conditional_upload = false;
     found.metadata = found.list = found.parts_in_parallel = false;
     found.max_part_bytes = found.max_put_bytes = UINT64_MAX;
@@ -110,7 +111,8 @@ class HttpTransport final : public Transport {
     }
     HttpRequest put = request("PUT", url);
     put.body = &body;
-    put.headers.push_back("Content-Type: " + options.content_type);
+    // A signature in the URL may cover it, or cover that there is none.
+    if (url.query.empty()) put.headers.push_back("Content-Type: " + options.content_type);
     const std::string subject = display_url(url);
     const HttpReply reply = calls_.call(call_of(subject, put));
     if (reply.head.status == 412) return std::nullopt;
@@ -195,8 +197,16 @@ class HttpUpload final : public Upload {
     ++parts_;
   }
   std::optional<ObjectInfo> finish(const Metadata&) override {
-    if (!transport_.put_body(url_, FileBody(spool_.get(), size_bytes_), options_)) return {};
-    auto present = transport_.stat(url_);
+    auto put = transport_.put_body(url_, FileBody(spool_.get(), size_bytes_), options_);
+    if (!put) return {};
+    std::optional<ObjectInfo> present;
+    try {
+      present = transport_.stat(url_);
+    } catch (const Error& error) {
+      // A URL that is signed for PUT shows nothing.
+      if (error.code == ExitCode::access_denied) return put;
+      throw;
+    }
     if (!present || present->size_bytes.value_or(size_bytes_) != size_bytes_) {
       throw stored_size_mismatch(display_url(url_), size_bytes_,
                                  present ? present->size_bytes : std::nullopt);

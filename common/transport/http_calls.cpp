@@ -1,5 +1,6 @@
 #include "transport/http_calls.hpp"
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/log.hpp"
@@ -72,6 +73,14 @@ void check_redirect(const HttpCall& call, const Url& from, const Url& to) {
   }
 }
 
+/// A date in it is counted from the server's own time: the clock here may be another.
+std::optional<std::chrono::seconds> retry_after(const HttpHead& head) {
+  const auto after = head.find("retry-after");
+  if (!after) return std::nullopt;
+  const auto there = parse_http_date(head.find("date").value_or(""));
+  return parse_retry_after(*after, there.value_or(std::time(nullptr)));
+}
+
 /// RFC 9110, 15.4: which redirects keep a method that is not GET or HEAD.
 bool may_follow(const HttpRequest& request, int status) {
   return status == 307 || status == 308 || request.method == "GET" || request.method == "HEAD";
@@ -91,18 +100,27 @@ void go_to(HttpRequest& request, const Url& next) {
 HttpCalls::HttpCalls(const TransportOptions& options, Redirects redirects)
     : options_(options), redirects_(redirects), clients_(options) {}
 
+/// An attempt that found no connection is one all the same.
+void HttpCalls::count_sends(const HttpRequest& request, unsigned sends) {
+  sends = std::max(sends, 1U);
+  requests_ += sends;
+  retries_ += sends - 1;
+  if (request.body != nullptr) sent_bytes_ += sends * request.body->size_bytes();
+}
+
 std::optional<HttpFailure> HttpCalls::attempt(const HttpCall& call, HttpRequest request,
                                               HttpReply& reply, bool& sunk) {
   const HttpClientPool::Lease client = clients_.lease();
   for (int redirects = 0;; ++redirects) {
     reply = {};
     ReplyHandler handler(call, redirects_ == Redirects::follow, reply);
-    ++requests_;
-    if (request.body != nullptr) sent_bytes_ += request.body->size_bytes();
+    std::optional<HttpFailure> failure;
     try {
-      if (auto failure = client->perform(request, handler)) return failure;
+      failure = client->perform(request, handler);
     } catch (const EnoughRead&) {
     }
+    count_sends(request, client->sends());
+    if (failure) return failure;
     sunk = handler.sunk();
     if (!handler.redirect() || !may_follow(request, reply.head.status)) return std::nullopt;
     if (redirects == k_max_redirects) {
@@ -145,9 +163,7 @@ HttpReply HttpCalls::call(const HttpCall& call, Retrier& retrier) {
     const Verdict verdict = call.judge(reply);
     if (verdict.kind == Verdict::Kind::accept) return reply;
     if (verdict.kind == Verdict::Kind::transient) {
-      const auto after = reply.head.find("retry-after");
-      retrier.wait_or_throw(*verdict.error,
-                            after ? parse_retry_after(*after, std::time(nullptr)) : std::nullopt);
+      retrier.wait_or_throw(*verdict.error, retry_after(reply.head));
     } else if (verdict.kind == Verdict::Kind::final || ++repairs > k_max_repairs) {
       throw Error(*verdict.error);
     } else {

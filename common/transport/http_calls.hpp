@@ -90,6 +90,7 @@ class HttpCalls {
  private:
   std::optional<HttpFailure> attempt(const HttpCall& call, HttpRequest request, HttpReply& reply,
                                      bool& sunk);
+  void count_sends(const HttpRequest& request, unsigned sends);
 
   TransportOptions options_;
   Redirects redirects_;

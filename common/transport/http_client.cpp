@@ -50,7 +50,7 @@ struct Exchange {
   const HttpBody* body = nullptr;
   std::vector<curl_socket_t>* sockets = nullptr;
   std::uint64_t sent_bytes = 0;
-  bool sent_again = false;
+  unsigned sends = 0;
   bool past_interruption = false;
   std::optional<Clock::time_point> deadline;
   bool refuse_metadata = false;
@@ -87,7 +87,7 @@ bool take_head_line(Exchange& exchange, std::string_view line) {
   if (trimmed(line).empty()) {
     if (head.status < 200) return true;  // 1xx: the answer is still to come
     exchange.head_done = true;
-    head.sent_again = exchange.sent_again;
+    head.sent_again = exchange.sends > 1;
     exchange.declined = !exchange.handler->head(head);
     return !exchange.declined;
   }
@@ -144,11 +144,15 @@ std::size_t on_send(char* into, std::size_t, std::size_t room, void* context) no
   }
 }
 
+int on_request(void* context, char*, char*, int, int) noexcept {
+  ++static_cast<Exchange*>(context)->sends;
+  return CURL_PREREQFUNC_OK;
+}
+
 /// libcurl sends a body again where a kept connection turns out to be closed.
 int on_rewind(void* context, curl_off_t offset, int origin) noexcept {
   if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
   auto& exchange = *static_cast<Exchange*>(context);
-  exchange.sent_again = true;
   exchange.sent_bytes = static_cast<std::uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
 }
@@ -271,6 +275,7 @@ struct HttpClient::State {
   std::array<char, CURL_ERROR_SIZE> detail{};
   bool stalled = false;
   bool failed = false;
+  unsigned sends = 0;
 };
 
 void HttpClient::State::prepare_method(const HttpRequest& request, Exchange& exchange) {
@@ -322,6 +327,8 @@ void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& he
   set(CURLOPT_HEADERDATA, &exchange);
   set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, &exchange);
+  set(CURLOPT_PREREQFUNCTION, &on_request);
+  set(CURLOPT_PREREQDATA, &exchange);
   set(CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
   set(CURLOPT_OPENSOCKETDATA, &exchange);
   set(CURLOPT_CLOSESOCKETFUNCTION, &on_close_socket);
@@ -393,6 +400,10 @@ HttpClient::HttpClient(const TransportOptions& options)
     : state_(std::make_unique<State>(options)) {}
 HttpClient::~HttpClient() = default;
 
+unsigned HttpClient::sends() const {
+  return state_->sends;
+}
+
 std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpHandler& handler) {
   HeaderList headers;
   for (const std::string& line : request.headers) append(headers, line);
@@ -421,7 +432,9 @@ std::optional<HttpFailure> HttpClient::perform(const HttpRequest& request, HttpH
 
   state_->check_stopped(exchange);
   state_->failed = true;
+  state_->sends = 0;
   const CURLcode code = state_->run(exchange);
+  state_->sends = exchange.sends;
   state_->failed = code != CURLE_OK;
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (exchange.declined || code == CURLE_OK) {

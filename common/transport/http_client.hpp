@@ -64,7 +64,7 @@ struct HttpHead {
   int status = 0;
   /// Names in lower case, values trimmed.
   std::vector<std::pair<std::string, std::string>> headers;
-  /// libcurl sent the body twice, by a kept connection that closed: the server may have
+  /// libcurl sent the request twice, by a kept connection that closed: the server may have
   /// done as it was asked already.
   bool sent_again = false;
   /// The first of that name, or nothing.
@@ -101,6 +101,9 @@ class HttpClient {
 
   /// Nothing where the answer came whole, or its body was not wanted.
   std::optional<HttpFailure> perform(const HttpRequest& request, HttpHandler& handler);
+  /// How often perform() sent its request: more than once where libcurl, by itself, asked
+  /// again because a kept connection turned out to be closed; 0 where none could be opened.
+  unsigned sends() const;
 
  private:
   struct State;

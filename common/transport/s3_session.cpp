@@ -82,7 +82,7 @@ AwsOptions aws_options(const TransportOptions& options) {
   AwsOptions aws;
   aws.region = options.region;
   aws.endpoint_url = options.endpoint_url;
-  aws.anonymous = options.anonymous;
+  aws.anonymous = options.anonymous || gives_authorization(options.headers);
   return aws;
 }
 
@@ -91,6 +91,7 @@ AwsOptions aws_options(const TransportOptions& options) {
 struct S3Session::Attempt {
   AwsCredentialsSource::Pointer credentials;
   std::string region;
+  std::int64_t server_ahead = 0;
 };
 
 S3Session::S3Session(const TransportOptions& options)
@@ -138,6 +139,7 @@ Url S3Session::place(const S3Ask& ask, const std::string& region) const {
 HttpRequest S3Session::prepare(const S3Ask& ask, Attempt& attempt) {
   attempt.region = region();
   attempt.credentials = credentials_->get();
+  attempt.server_ahead = server_ahead_;
   HttpRequest request;
   request.method = ask.method;
   request.body = ask.body;
@@ -154,7 +156,7 @@ HttpRequest S3Session::prepare(const S3Ask& ask, Attempt& attempt) {
                      : ask.payload_hash.empty() ? k_unsigned_payload
                                                 : std::string_view(ask.payload_hash);
   if (!aws.query.empty()) request.url.query = "?" + aws.query;
-  const SigningTime time{surroundings_.now(), server_ahead_};
+  const SigningTime time{surroundings_.now(), attempt.server_ahead};
   auto headers = sign_aws(aws, *attempt.credentials, {attempt.region, "s3"}, time);
   headers.insert(headers.end(), aws.headers.begin(), aws.headers.end());
   for (const auto& [name, value] : headers) {
@@ -175,12 +177,14 @@ bool S3Session::learn_region(const HttpReply& reply, const Attempt& attempt) {
   return true;
 }
 
-bool S3Session::learn_clock(const HttpReply& reply) {
+/// Whether another time than the one this attempt was signed with may do better: another
+/// thread may have learnt it meanwhile.
+bool S3Session::learn_clock(const HttpReply& reply, const Attempt& attempt) {
   const auto date = parse_http_date(reply.head.find("date").value_or(""));
   if (!date) return false;
   const std::int64_t ahead = *date - surroundings_.now();
-  const std::int64_t before = server_ahead_.exchange(ahead);
-  return std::abs(ahead - before) >= k_clock_tolerance_s;
+  server_ahead_ = ahead;
+  return std::abs(ahead - attempt.server_ahead) >= k_clock_tolerance_s;
 }
 
 Verdict S3Session::judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
@@ -197,14 +201,15 @@ Verdict S3Session::judge(const S3Ask& ask, const std::string& subject, const Att
   if (code == "ConditionalRequestConflict") {
     return ask.method == "PUT" ? Verdict::transient(error) : Verdict::accept();
   }
-  const Error denied = store_denied(subject, status, code, attempt.credentials->provider);
+  const Error denied = store_denied(
+      subject, status, code, credentials_name(attempt.credentials->provider, other_headers_));
   if (is_expired_code(code)) {
     credentials_->renew(attempt.credentials);
     return Verdict::repaired(denied);
   }
-  if (code == "RequestTimeTooSkewed") {
-    return learn_clock(reply) ? Verdict::repaired(denied) : Verdict::final(denied);
-  }
+  // HEAD has no body to say it in.
+  const bool may_be_skewed = code == "RequestTimeTooSkewed" || (status == 403 && code.empty());
+  if (may_be_skewed && learn_clock(reply, attempt)) return Verdict::repaired(denied);
   const bool elsewhere = status == 301 || status == 307 || status == 400 || status == 403;
   if (elsewhere && learn_region(reply, attempt)) return Verdict::repaired(error);
   if (code == "NoSuchBucket") {

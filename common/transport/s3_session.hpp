@@ -64,7 +64,7 @@ class S3Session {
                 const HttpReply& reply);
   Url place(const S3Ask& ask, const std::string& region) const;
   bool learn_region(const HttpReply& reply, const Attempt& attempt);
-  bool learn_clock(const HttpReply& reply);
+  bool learn_clock(const HttpReply& reply, const Attempt& attempt);
   std::string region() const;
 
   HttpCalls calls_;

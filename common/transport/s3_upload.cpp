@@ -155,7 +155,8 @@ class S3Upload final : public Upload {
   bool condition_may_hold() {
     using Condition = PutOptions::Condition;
     if (options_.condition == Condition::none) return true;
-    const auto present = transport_.stat(url_);
+    const auto present =
+        session_.at_aws() ? stat_if_allowed(transport_, url_) : transport_.stat(url_);
     if (options_.condition == Condition::if_absent) return !present;
     return present && present->version == options_.version;
   }
@@ -192,7 +193,7 @@ class S3Upload final : public Upload {
     }
     std::uint64_t size_bytes = 0;
     for (const Part& part : parts_) size_bytes += part.size_bytes;
-    std::optional<ObjectInfo> present = transport_.stat(url_);
+    std::optional<ObjectInfo> present = stat_if_allowed(transport_, url_);
     if (status == 404) {
       // The answer that it is complete may have been lost, and the upload be no more.
       if (reply.attempts == 1 || !is_ours(present, usual_etag(), size_bytes)) {

@@ -1,5 +1,6 @@
 #include "transport/store_reply.hpp"
 
+#include "base/log.hpp"
 #include "credentials/xml.hpp"
 
 namespace mad {
@@ -35,6 +36,10 @@ Error store_denied(const std::string& subject, int status, const std::string& co
   return {ExitCode::access_denied, "access-denied", subject, what};
 }
 
+std::string credentials_name(const std::string& provider, const std::vector<std::string>& headers) {
+  return gives_authorization(headers) ? "the Authorization header given" : provider;
+}
+
 Error bucket_missing(const std::string& subject, const std::string& bucket,
                      const std::string& where) {
   return {ExitCode::not_found, "bucket-missing", subject,
@@ -46,6 +51,16 @@ Error stored_size_mismatch(const std::string& subject, std::uint64_t sent_bytes,
   return {ExitCode::remote, "size-mismatch", subject,
           "sent " + std::to_string(sent_bytes) + " bytes, the store has " +
               (stored_bytes ? std::to_string(*stored_bytes) : "an unknown number")};
+}
+
+std::optional<ObjectInfo> stat_if_allowed(Transport& transport, const Url& url) {
+  try {
+    return transport.stat(url);
+  } catch (const Error& error) {
+    if (error.reason != "access-denied") throw;
+    log_verbose(error.one_line() + "; what was written is not looked at");
+    return std::nullopt;
+  }
 }
 
 bool is_own_work(const ObjectInfo& present, const PutOptions& options, std::uint64_t size_bytes) {

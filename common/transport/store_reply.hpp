@@ -27,12 +27,19 @@ Error bad_answer(const std::string& subject, const std::string& what);
 /// Error(access_denied, `access-denied`): the status, the code, whose credentials they were.
 Error store_denied(const std::string& subject, int status, const std::string& code,
                    const std::string& provider);
+/// What a request was authorized with, for store_denied: `provider`, unless the user's own
+/// `headers` (-H) hold an Authorization.
+std::string credentials_name(const std::string& provider, const std::vector<std::string>& headers);
 /// Error(not_found, `bucket-missing`).
 Error bucket_missing(const std::string& subject, const std::string& bucket,
                      const std::string& where);
 /// Error(remote, `size-mismatch`): what the store has is not what it was sent.
 Error stored_size_mismatch(const std::string& subject, std::uint64_t sent_bytes,
                            std::optional<std::uint64_t> stored_bytes);
+
+/// Transport::stat, for a look at what was written; nothing also where the credentials allow
+/// writing and not reading.
+std::optional<ObjectInfo> stat_if_allowed(Transport& transport, const Url& url);
 
 /// Whether `present` is what a write with `options` of `size_bytes` leaves: for a
 /// conditional write that was refused after an attempt whose answer was lost, so that it

@@ -48,6 +48,9 @@ void add_header(std::string_view line, std::vector<std::string>& headers) {
   if (std::find(k_own.begin(), k_own.end(), lower_ascii(name)) != k_own.end()) {
     bad_header("the header '" + name + "' is mad-fetch's own to set");
   }
+  if (lower_ascii(name) == "authorization" && gives_authorization(headers)) {
+    bad_header("expected one 'Authorization', found two");
+  }
   headers.push_back(name + ": " + std::string(line.substr(value)));
 }
 
@@ -72,6 +75,12 @@ std::uint64_t part_bytes_for(const Capabilities& capabilities,
   const std::uint64_t multiple = capabilities.part_multiple;
   part = (part + multiple - 1) / multiple * multiple;
   return std::min(part, capabilities.max_part_bytes / multiple * multiple);
+}
+
+bool gives_authorization(const std::vector<std::string>& headers) {
+  return std::any_of(headers.begin(), headers.end(), [](const std::string& line) {
+    return lower_ascii(line.substr(0, line.find(':'))) == "authorization";
+  });
 }
 
 void parse_header(std::string_view text, std::vector<std::string>& headers) {

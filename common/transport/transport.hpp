@@ -100,6 +100,9 @@ using ListPage = std::function<bool(const std::vector<ListedObject>& objects)>;
 struct Capabilities {
   /// Ranges at all; http servers may be found without (RangeOutcome::no_ranges).
   bool ranges = true;
+  /// How many ranges at once are worth their cost, for each processor here: a web server
+  /// gives one connection all it has, an object store a share.
+  unsigned connections_a_processor = 2;
   /// PutOptions::condition holds against writers at the same instant.  Where not, it is a
   /// look beforehand.
   bool conditional_put = true;
@@ -188,8 +191,12 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
 
 /// One `-H`: `Name: value`, or `@FILE` with such a line each, so that no secret need be
 /// in a command line.  Appends to `headers`.  Throws Error(usage) for line breaks and
-/// control characters, for what is no header, and for headers that are the transport's
-/// own (Range, Accept-Encoding, …), without quoting the value.
+/// control characters, for what is no header, for headers that are the transport's own
+/// (Range, Accept-Encoding, …), and for a second Authorization, without quoting the value.
 void parse_header(std::string_view text, std::vector<std::string>& headers);
+
+/// Whether `headers`, of parse_header, hold an Authorization: an object store then gets that
+/// one, and no credentials are looked for.
+bool gives_authorization(const std::vector<std::string>& headers);
 
 }  // namespace mad

@@ -36,6 +36,15 @@ def clean_environment(**extra):
     return env
 
 
+def clock_wrong_by(seconds):
+    """The environment of a tool whose time of day is `seconds` ahead of everyone else's."""
+    wrong = {"LD_PRELOAD": str(BIN / "mad-test-clock.so"), "MAD_TEST_CLOCK": str(seconds)}
+    if SANITIZED:
+        # The sanitizer's own library wants to be the first that is loaded.
+        wrong["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return wrong
+
+
 def run(*argv, stdin=b"", env=None, cwd=None, timeout=120):
     """Runs a tool (or any program) to its end; stdout and stderr are bytes and text."""
     argv = [str(word) for word in argv]

@@ -163,6 +163,26 @@ class RadosGW:
         return Credentials(found["AccessKeyId"][0], found["SecretAccessKey"][0],
                            found["SessionToken"][0])
 
+    def presigned(self, bucket, key, method="GET", seconds=300, port=None, tls=False):
+        """A URL by which anyone may do that one thing; its query is the credential.  `port` is
+        that of a proxy in front."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        scope = f"{stamp[:8]}/{REGION}/s3/aws4_request"
+        host = f"127.0.0.1:{port or (self.tls_port if tls else self.port)}"
+        query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Date": stamp,
+                 "X-Amz-Credential": f"{self.credentials.access_key}/{scope}",
+                 "X-Amz-Expires": str(seconds), "X-Amz-SignedHeaders": "host"}
+        text = encode_query(query)
+        path = object_path(bucket, key)
+        canonical = "\n".join([method, path, text, f"host:{host}\n", "host", "UNSIGNED-PAYLOAD"])
+        to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope,
+                             hashlib.sha256(canonical.encode()).hexdigest()])
+        signing = ("AWS4" + self.credentials.secret_key).encode()
+        for word in [*scope.split("/"), to_sign]:
+            signing = hmac.digest(signing, word.encode(), "sha256")
+        scheme = "https" if tls else "http"
+        return f"{scheme}://{host}{path}?{text}&X-Amz-Signature={signing.hex()}"
+
     # Straight to the server, to arrange a test and to look at what a tool left there.
 
     def bucket(self, name=None):

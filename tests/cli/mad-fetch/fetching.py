@@ -15,7 +15,7 @@ class Bundle:
     """A bundle's members, read by Python's tarfile; parts before a restart are void."""
 
     def __init__(self, data):
-        self.manifest = None
+        self.manifest = self.signature = None
         self.npz = b""
         self.seal = None
         self.restarts = 0
@@ -25,8 +25,10 @@ class Bundle:
                 if member.name == ".mad-seal.json":
                     self.seal = json.loads(content)
                 elif member.name == ".mad-restart":
-                    self.manifest, self.npz = None, b""
+                    self.manifest, self.signature, self.npz = None, None, b""
                     self.restarts += 1
+                elif member.name.endswith(".manifest.json.sig"):
+                    self.signature = content
                 elif member.name.endswith(".manifest.json"):
                     assert self.manifest is None, "two manifests without a restart"
                     self.manifest = content

@@ -125,6 +125,70 @@ class Denied(GsCase):
         self.assert_fetched(self.fetch_gs(self.url(), MAD_FETCH_ENDPOINT_URL=proxy.endpoint()))
         self.assertEqual(self.gcs.grants, 3)
 
+    def test_the_metadata_service_is_never_asked_by_way_of_a_proxy(self):
+        through_nowhere = {"http_proxy": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+        self.assert_fetched(self.fetch_gs(
+            self.url(), GOOGLE_APPLICATION_CREDENTIALS="",
+            GCE_METADATA_HOST=f"localhost:{self.gcs.port}", **through_nowhere))
+        self.assertEqual(self.gcs.grants, 1)
+        # That the proxy counts for everything else.
+        done = self.fetch_gs("--retries", "0", self.url(), **{**through_nowhere, "NO_PROXY": ""})
+        self.assertEqual(done.returncode, 7, done.stderr)
+
+    def authorizations(self, proxy):
+        """How many each request has, and which they are."""
+        counts, values = [], set()
+
+        def look(exchange):
+            found = [value for name, value in exchange.headers if name.lower() == "authorization"]
+            counts.append(len(found))
+            values.update(found)
+            exchange.forward()
+        proxy.fail(look, times=None)
+        return counts, values
+
+    def test_each_request_has_one_authorization(self):
+        npz = self.tmp / "sim.npz"
+        for given in (None, "Authorization: Bearer " + self.gcs.token()):
+            proxy = self.enterContext(FaultProxy(self.gcs.port))
+            counts, values = self.authorizations(proxy)
+            before = self.gcs.grants
+            header = {"MAD_FETCH_HEADER": given, "MAD_PUSH_HEADER": given} if given else {}
+            changes = {"MAD_PUSH_ENDPOINT_URL": proxy.endpoint(),
+                       "MAD_FETCH_ENDPOINT_URL": proxy.endpoint(), **header}
+            self.assert_fetched(self.fetch_gs("--part-size", "64K", self.url(), **changes))
+            place = f"gs://bucket/{'given' if given else 'own'}.npz"
+            done = madtest.run("mad-push", npz, place, env={"HOME": self.tmp, **self.environment,
+                                                            **changes})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(set(counts), {1})
+            # With one that is given, no credentials are so much as looked for.
+            self.assertEqual(self.gcs.grants - before, 0 if given else 2)
+            if given:
+                self.assertEqual(values, {given.split(": ")[1]})
+
+    def test_one_that_is_given_and_refused_is_code_8_and_not_shown(self):
+        done = self.fetch_gs("-H", "Authorization: Bearer hunter2", self.url())
+        self.assert_failed(done, 8, "access-denied", "answers 401",
+                           "credentials: the Authorization header given")
+        self.assertNotIn("hunter2", done.stderr)
+
+    def test_a_redirect_takes_none_elsewhere(self):
+        with FakeGCS() as other:
+            for code in (301, 302, 303, 307, 308):
+                proxy = self.enterContext(FaultProxy(self.gcs.port))
+                proxy.fail(status(code, [("Location", other.endpoint() + "/storage/v1/b")]),
+                           times=None)
+                for words in ([], ["-H", "Authorization: Bearer hunter2"]):
+                    done = self.fetch_gs(*words, self.url(),
+                                         MAD_FETCH_ENDPOINT_URL=proxy.endpoint())
+                    self.assert_failed(done, 7, "http-status", f"answers {code}")
+            self.assertEqual(other.seen, [])
+
+    def test_a_clock_that_is_an_hour_off_gets_a_token_all_the_same(self):
+        for seconds in (3600, -3600):
+            self.assert_fetched(self.fetch_gs(self.url(), **madtest.clock_wrong_by(seconds)))
+
     def test_without_credentials_it_is_code_8(self):
         self.assert_failed(self.fetch_gs("--no-sign-request", self.url()), 8, "access-denied",
                            "answers 401", "anonymous", self.url())

@@ -180,9 +180,48 @@ class Pushing(PushCase):
         self.pushed(npz, self.url)
         self.assertEqual(S3.get(self.bucket, self.key + ".manifest.json.sig"), b"signature")
         puts = [re.sub(r".*sim\.npz", "", seen.path) for seen in proxy.requests(method="PUT")]
-        self.assertEqual(puts, [".manifest.json.next", ".manifest.json.sig.next", "",
+        self.assertEqual(puts, [".manifest.json.sig.next", ".manifest.json.next", "",
                                 ".manifest.json.sig", ".manifest.json"])
         self.assert_no_leftovers()
+
+    def test_a_signature_that_was_made_afterwards_is_all_that_is_sent(self):
+        npz = self.snapshot(1)
+        self.pushed(npz, self.url)
+        signature = npz.parent / "sim.npz.manifest.json.sig"
+        signature.write_bytes(b"signature")
+        proxy = self.through_proxy()
+        self.pushed(npz, self.url)
+        self.assertEqual([seen.path.rpartition("/")[2] for seen in proxy.requests(method="PUT")],
+                         [signature.name])
+        self.assertEqual(S3.get(self.bucket, self.key + ".manifest.json.sig"), b"signature")
+        self.pushed(npz, self.url)
+        self.assertEqual(self.report["status"], "unchanged")
+
+    def test_what_an_interrupted_writer_left_is_completed_with_its_signature(self):
+        old, left = self.snapshot(1), self.snapshot(2)
+        (old.parent / "sim.npz.manifest.json.sig").write_bytes(b"of the old")
+        manifest = left.parent / "sim.npz.manifest.json"
+        for signature in (b"of the one left", None):
+            with self.subTest(signature=signature):
+                self.pushed(old, self.url)
+                S3.put(self.bucket, self.key + ".manifest.json.next", manifest.read_bytes())
+                if signature:
+                    S3.put(self.bucket, self.key + ".manifest.json.sig.next", signature)
+                S3.put(self.bucket, self.key, left.read_bytes(), {
+                    "x-amz-meta-mad-sha256": json.loads(manifest.read_text())["sha256"]})
+                proxy = self.through_proxy()
+                # Its own npz does not arrive.
+                proxy.fail(s3_error(403, "AccessDenied"), method="PUT", path=r"sim\.npz$")
+                done = self.push(self.snapshot(3), self.url)
+                self.assert_refused(done, 8, "AccessDenied")
+                self.assertIs(self.report["completed_other"], True)
+                self.assertEqual(S3.get(self.bucket, self.key + ".manifest.json"),
+                                 manifest.read_bytes())
+                name = self.key + ".manifest.json.sig"
+                self.assertEqual(S3.get(self.bucket, name) if name in S3.keys(self.bucket) else None,
+                                 signature)
+                self.environment = {**self.environment, **S3.environment()}
+                self.assertEqual(self.fetched_step(), 2)
 
     def test_reading_back_proves_what_was_written(self):
         npz = self.snapshot(1, 1 * MIB)

@@ -14,9 +14,10 @@ namespace {
 /// Remembers what it was given; `on_write` may disturb the source meanwhile.
 class Recorder final : public Delivery {
  public:
-  void begin(const std::optional<std::string>& manifest_text) override {
+  void begin(const PairTexts& texts) override {
     events += "begin ";
-    manifest = manifest_text;
+    manifest = texts.manifest;
+    signature = texts.signature;
     bytes.clear();
   }
   void write(Bytes more) override {
@@ -30,6 +31,7 @@ class Recorder final : public Delivery {
 
   std::string events;
   std::optional<std::string> manifest;
+  std::optional<std::string> signature;
   std::string bytes;
   std::function<void()> on_write;
 };
@@ -56,7 +58,11 @@ TEST_CASE("fetch_snapshot: a pair on disk goes to its delivery, manifest first")
   fetch_snapshot(request_for(directory.file("a.npz")), recorder, report);
   CHECK(recorder.events == "begin finish");
   CHECK(recorder.manifest == "manifest");
+  CHECK_FALSE(recorder.signature);
   CHECK(recorder.bytes == "bytes");
+  put(directory.file("a.npz.manifest.json.sig"), "signature");
+  fetch_snapshot(request_for(directory.file("a.npz")), recorder, report);
+  CHECK(recorder.signature == "signature");
 }
 
 TEST_CASE("fetch_snapshot: an npz replaced as a whole while it is read is delivered as opened") {

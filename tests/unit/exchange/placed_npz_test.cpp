@@ -50,7 +50,7 @@ class Fetching {
     RangeWishes wishes;
     wishes.connections = connections;
     wishes.part_bytes = k_part_bytes;
-    return to.begin_ranges(text, {server.object.size(), version}, wishes);
+    return to.begin_ranges({text, {}}, {server.object.size(), version}, wishes);
   }
   void read(RangedNpz& ranged) {
     server.asked.clear();

@@ -1,6 +1,8 @@
 #include "exchange/ranged_read.hpp"
 
+#include <algorithm>
 #include <condition_variable>
+#include <thread>
 
 #include "exchange/ordered_npz.hpp"
 #include "range_server.hpp"
@@ -155,6 +157,16 @@ TEST_CASE("plan_ranges: parts and connections suit the size, memory is bounded")
       // Enough parts that every connection has work to the end.
       CHECK(size / plan.part_bytes >= 2 * plan.connections);
     }
+  }
+}
+
+TEST_CASE("plan_ranges: as many connections a processor as the server is worth, but two") {
+  const unsigned processors = std::thread::hardware_concurrency();
+  for (const unsigned each : {1U, 2U}) {
+    RangeWishes wishes;
+    wishes.connections_a_processor = each;
+    const RangePlan plan = plan_ranges(1024 * k_plan_mib, wishes, PartsIn::file);
+    CHECK(plan.connections == std::clamp(each * processors, 2U, 8U));
   }
 }
 

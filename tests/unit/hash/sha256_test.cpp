@@ -78,6 +78,16 @@ TEST_CASE("ChunkedSha256: gives the whole's digest and every chunk's, however th
   }
 }
 
+TEST_CASE("ChunkedSha256: without the chunks' digests the whole's is the same") {
+  const auto bytes = counting_bytes(1000);
+  ChunkedSha256 hash(128, ChunkDigests::unwanted);
+  hash.update(Bytes(bytes).first(300));
+  hash.update(Bytes(bytes).subspan(300));
+  CHECK(hash.length_bytes() == 1000);
+  CHECK(hash.finish() == Sha256::of(bytes));
+  CHECK(hash.chunks().empty());
+}
+
 TEST_CASE("ChunkedSha256: refuses a chunk length that is no positive multiple of a block") {
   CHECK_THROWS_AS(ChunkedSha256(0), std::invalid_argument);
   CHECK_THROWS_AS(ChunkedSha256(100), std::invalid_argument);
