@@ -28,6 +28,9 @@ struct ManifestOptions {
   double lock_timeout_s = 10;
   bool force = false;
   bool skip_structure_check = false;
+
+  // sign
+  std::string key_path;
 };
 
 // One function a subcommand; mad-manifest(1) is their contract.
@@ -36,6 +39,7 @@ ExitCode show_command(const ManifestOptions& options, Tool& tool);
 ExitCode get_command(const ManifestOptions& options, Tool& tool);
 ExitCode topology_command(const ManifestOptions& options, Tool& tool);
 ExitCode diff_command(const ManifestOptions& options, Tool& tool);
+ExitCode sign_command(const ManifestOptions& options, Tool& tool);
 ExitCode recover_command(const ManifestOptions& options, Tool& tool);
 
 }  // namespace mad

@@ -13,6 +13,7 @@
 #include "manifest/manifest.hpp"
 #include "operand.hpp"
 #include "snapshot/publish.hpp"
+#include "snapshot/sign.hpp"
 #include "snapshot/snapshot.hpp"
 
 namespace mad {
@@ -79,6 +80,12 @@ void refuse_to_replace(const std::string& path, const ManifestOptions& options) 
   }
 }
 
+void warn_of_lost_signature(const std::string& npz_path) {
+  const std::string path = npz_path + std::string(k_signature_suffix);
+  if (access(path.c_str(), F_OK) != 0) return;
+  log_warning(printable(path) + ": was of the manifest before and goes with it; sign the new one");
+}
+
 Manifest manifest_of(const ManifestOptions& options, int npz, const std::string& subject,
                      Tool& tool) {
   Manifest manifest;
@@ -141,9 +148,14 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   } else {
     refuse_to_replace(path, options);
     const mode_t inherited = mode_of_existing(path).value_or(before.st_mode & 0777U);
-    AtomicFile file(path, mode.value_or(inherited), durability);
-    file.write(as_bytes(text));
-    file.finish();
+    if (path == own_path) {
+      warn_of_lost_signature(options.file);
+      replace_manifest(directory.get(), options.file, text, mode.value_or(inherited), durability);
+    } else {
+      AtomicFile file(path, mode.value_or(inherited), durability);
+      file.write(as_bytes(text));
+      file.finish();
+    }
     put(path + '\n');
   }
   tool.report.set("path", to_stdout ? "-" : path);
