@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "base/tool.hpp"
 #include "io/pipe.hpp"
+#include "trust_options.hpp"
 #include "verify/verify_file.hpp"
 #include "verify/verify_stream.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 struct Options {
   std::vector<std::string> files;
   std::string manifest, sha256, expect, max_size, spool_dir;
+  mad::TrustOptions trust;
   bool stream = false, unsealed = false, skip_integrity_check = false, json = false;
 };
 
@@ -28,6 +30,7 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("HEX");
   app.add_option("--expect", o.expect, "Require the topology of a JSON file, .npz or state")
       ->type_name("TOPOLOGY");
+  declare_trust(app, o.trust);
   app.add_option("--max-size", o.max_size, "Refuse more bytes than SIZE, packed or unpacked")
       ->type_name("SIZE");
   app.add_option("--spool-dir", o.spool_dir, "Where a stream without chunks is held back")
@@ -54,6 +57,14 @@ mad::VerifyOptions parse(const Options& o) {
   if (!o.max_size.empty()) {
     options.max_bytes = mad::parse_size(o.max_size);
     if (!options.max_bytes) mad::usage_error("--max-size: expected a size such as 512M or 8G");
+  }
+  options.trust = read_trust(o.trust);
+  if (options.skip_integrity_check &&
+      (options.trust.wants_signature() || options.trust.wants_freshness())) {
+    mad::usage_error("--trusted-key, --not-before and --min-step need the integrity check");
+  }
+  if (options.sha256 && options.trust.wants_signature()) {
+    mad::usage_error("--sha256 and --trusted-key exclude each other");
   }
   return options;
 }

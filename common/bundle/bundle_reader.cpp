@@ -344,6 +344,10 @@ BundleReader::Kind BundleReader::State::next_member() {
       if (has_signature || !has_manifest) {
         throw defect("the signature '" + printable(entry_name) + "' does not follow its manifest");
       }
+      if (entry_bytes > k_max_signature_bytes) {
+        throw Error(ExitCode::signature, "signature-invalid", entry_name,
+                    "expected the bytes of a signature, found " + std::to_string(entry_bytes));
+      }
       read_text(k_max_signature_bytes);
       has_signature = true;
       break;

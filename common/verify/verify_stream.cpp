@@ -57,6 +57,10 @@ class StreamVerifier {
   void fail(const Error& error);
 
   void take_manifest(const std::string& bytes);
+  void use_manifest();
+  void note_signature(const std::string& manifest, const std::optional<std::string>& signature,
+                      const std::string& path);
+  void note_freshness(const std::string& manifest_path);
   void take_signature(const std::string& bytes);
   void take_part(Source& part);
   void begin_again();
@@ -85,6 +89,7 @@ class StreamVerifier {
   std::unique_ptr<BundleWriter> writer_;
   std::optional<Topology> expected_;
   std::optional<std::string> given_manifest_;
+  std::optional<std::string> given_signature_;
 
   // Of this beginning of the stream; made new after a restart.
   struct Attempt {
@@ -102,6 +107,8 @@ class StreamVerifier {
     std::unique_ptr<NpzStreamAuditor> auditor;
     Fd spool;
     std::vector<std::string> checked;
+    /// The key of a signature that was checked.
+    std::optional<std::string> signed_by;
   };
   Attempt now_;
   // Last, so that its thread ends before what its jobs use.
@@ -152,6 +159,7 @@ ExitCode StreamVerifier::filter() {
   using Kind = BundleReader::Kind;
   if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
   given_manifest_ = read_given_manifest(options_);
+  given_signature_ = read_given_signature(options_);
   for (;;) {
     switch (reader_.next()) {
       case Kind::manifest:
@@ -205,15 +213,22 @@ void StreamVerifier::take_manifest(const std::string& bytes) {
     return;
   }
   now_.manifest_text = bytes;
+  // Where a signature is asked for, nothing is made of the manifest before that is right.
+  if (!options_.trust.wants_signature()) use_manifest();
+}
+
+void StreamVerifier::use_manifest() {
+  const std::string path = subject() + std::string(k_manifest_suffix);
   if (wants_digests()) {
-    now_.manifest = parse_manifest(bytes, subject() + std::string(k_manifest_suffix));
+    now_.manifest = parse_manifest(*now_.manifest_text, path);
     now_.checked.emplace_back("schema");
+    note_freshness(path);
   }
   if (now_.flow == Flow::undecided) {
     begin_data();
   } else if (now_.flow == Flow::at_once) {
     post_filled();
-    relay_->post([this, text = bytes] { writer_->manifest(text); });
+    relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
   }
   check_length_so_far();
 }
@@ -221,6 +236,10 @@ void StreamVerifier::take_manifest(const std::string& bytes) {
 void StreamVerifier::take_signature(const std::string& bytes) {
   // It belongs to the bundle's own manifest.
   if (given_manifest_) return;
+  if (options_.trust.wants_signature()) {
+    note_signature(*now_.manifest_text, bytes, subject() + std::string(k_signature_suffix));
+    use_manifest();
+  }
   now_.signature = bytes;
   if (now_.emitted) {
     post_filled();
@@ -228,22 +247,50 @@ void StreamVerifier::take_signature(const std::string& bytes) {
   }
 }
 
-/// Decides the flow, at the first manifest or data, whichever comes first.
+void StreamVerifier::note_signature(const std::string& manifest,
+                                    const std::optional<std::string>& signature,
+                                    const std::string& path) {
+  const PublicKey& key = check_signature(options_.trust, manifest, signature, path);
+  now_.checked.emplace_back("signature");
+  now_.signed_by = key.subject;
+  log_verbose(path + ": by " + key.subject);
+}
+
+void StreamVerifier::note_freshness(const std::string& manifest_path) {
+  if (!options_.trust.wants_freshness()) return;
+  check_freshness(options_.trust, *now_.manifest, manifest_path);
+  now_.checked.emplace_back("freshness");
+}
+
+/// Decides the flow, at the first usable manifest or data, whichever comes first.
 void StreamVerifier::begin_data() {
   if (given_manifest_) {
     now_.manifest_text = given_manifest_;
+    now_.signature = given_signature_;
+    if (options_.trust.wants_signature()) {
+      note_signature(*given_manifest_, given_signature_, given_signature_path(options_));
+    }
     if (wants_digests()) {
       now_.manifest = parse_manifest(*given_manifest_, *options_.manifest_path);
       now_.checked.emplace_back("schema");
+      note_freshness(*options_.manifest_path);
     }
+  }
+  const bool awaits_signature = options_.trust.wants_signature() && !now_.signed_by;
+  // A signature stands right behind its manifest, but for a pair tarred by hand.
+  if (awaits_signature && now_.manifest_text && !options_.unsealed) {
+    throw signature_missing(subject());
   }
   // A topology can only be told from the whole where the layout is not ours.
   const bool needs_whole = expected_ && !options_.stream;
   const bool usable = now_.manifest && !options_.sha256 && !needs_whole && now_.manifest->chunks;
-  begin(usable ? Flow::chunks : options_.stream ? Flow::at_once : Flow::spool);
+  begin(usable ? Flow::chunks : options_.stream && !awaits_signature ? Flow::at_once : Flow::spool);
   now_.emitted = now_.flow != Flow::spool;
   if (now_.emitted && now_.manifest_text) {
     relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
+    if (now_.signature) {
+      relay_->post([this, text = *now_.signature] { writer_->signature(text); });
+    }
   }
 }
 
@@ -328,7 +375,11 @@ void StreamVerifier::finish_hashes() {
 /// The checks in the reference's order; the structure comes after them.
 void StreamVerifier::check_whole() {
   if (!wants_digests()) return;
-  if (!now_.manifest && !options_.sha256) throw manifest_missing(subject());
+  if (!now_.manifest_text && !options_.sha256) throw manifest_missing(subject());
+  if (options_.trust.wants_signature() && !now_.signed_by) {
+    throw signature_missing(subject());
+  }
+  if (options_.trust.wants_freshness() && !now_.manifest) throw manifest_missing(subject());
   if (now_.manifest) {
     if (!now_.manifest->size_bytes) {
       log_warning(subject() + ": the manifest gives no size_bytes; the digest alone decides");
@@ -441,6 +492,7 @@ ExitCode StreamVerifier::take_seal(const Seal& seal) {
   report_.set("stage", name_of(own.stage));
   report_.set("sha256", own.sha256);
   report_.set("size_bytes", now_.size_bytes);
+  if (now_.signed_by) report_.set("signed_by", *now_.signed_by);
   std::string list;
   for (const std::string& check : own.checked)
     list += (list.empty() ? "" : ",") + json_quote(check);
