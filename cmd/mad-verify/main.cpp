@@ -58,7 +58,7 @@ mad::VerifyOptions parse(const Options& o) {
     options.max_bytes = mad::parse_size(o.max_size);
     if (!options.max_bytes) mad::usage_error("--max-size: expected a size such as 512M or 8G");
   }
-  options.trust = read_trust(o.trust);
+  options.trust = parse_trust(o.trust);
   if (options.skip_integrity_check &&
       (options.trust.wants_signature() || options.trust.wants_freshness())) {
     mad::usage_error("--trusted-key, --not-before and --min-step need the integrity check");

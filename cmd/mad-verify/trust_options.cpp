@@ -17,7 +17,7 @@ void declare_trust(CLI::App& app, TrustOptions& o) {
   app.add_option("--min-step", o.min_step, "Refuse a snapshot of an earlier step")->type_name("N");
 }
 
-Trust read_trust(const TrustOptions& options) {
+Trust parse_trust(const TrustOptions& options) {
   Trust trust;
   if (!options.not_before.empty()) {
     trust.not_before = parse_moment(options.not_before);
@@ -33,7 +33,7 @@ Trust read_trust(const TrustOptions& options) {
     }
     trust.min_step = static_cast<std::int64_t>(*step);
   }
-  trust.keys = read_trusted_keys(options.trusted_keys);
+  trust.key_paths = options.trusted_keys;
   return trust;
 }
 

@@ -20,7 +20,7 @@ struct TrustOptions {
 
 void declare_trust(CLI::App& app, TrustOptions& options);
 
-/// Reads the keys.  Throws usage_error, and what read_trusted_keys throws.
-Trust read_trust(const TrustOptions& options);
+/// Opens nothing.  Throws usage_error.
+Trust parse_trust(const TrustOptions& options);
 
 }  // namespace mad

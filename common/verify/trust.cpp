@@ -45,16 +45,15 @@ std::string names_of(const std::vector<PublicKey>& keys) {
 
 }  // namespace
 
-std::vector<PublicKey> read_trusted_keys(const std::vector<std::string>& paths) {
-  std::vector<PublicKey> keys;
-  for (const std::string& path : paths) {
+void Trust::read_keys() {
+  keys.clear();
+  for (const std::string& path : key_paths) {
     if (is_directory(path)) {
       read_directory(path, keys);
     } else {
       keys.push_back(read_public_key(path));
     }
   }
-  return keys;
 }
 
 std::optional<Timestamp> parse_moment(std::string_view text) {

@@ -15,26 +15,26 @@ namespace mad {
 
 /// Whose signature a snapshot must bear, and how old it may be (mad-verify(1)).
 struct Trust {
-  /// One of these must have signed the manifest; where there are none, a signature is not asked
-  /// for.
+  /// Where the keys are, files or directories with `*.pem`, one of which must have signed the
+  /// manifest; where there are none, a signature is not asked for.
+  std::vector<std::string> key_paths;
   std::vector<PublicKey> keys;
   /// The manifest's created_at and step must be there and no less.  What an unsigned manifest
   /// says guards against a mistake, not against somebody who can write it.
   std::optional<Timestamp> not_before;
   std::optional<std::int64_t> min_step;
 
-  bool wants_signature() const { return !keys.empty(); }
+  /// Throws Error(signature, `key-invalid`), also for a directory without any; Error(io).
+  void read_keys();
+  bool wants_signature() const { return !key_paths.empty(); }
   bool wants_freshness() const { return not_before || min_step; }
 };
-
-/// The key in each of `paths`, and those in `*.pem` where one is a directory.  Throws
-/// Error(signature, `key-invalid`) also for a directory without any; Error(io).
-std::vector<PublicKey> read_trusted_keys(const std::vector<std::string>& paths);
 
 /// RFC 3339, or seconds since the epoch.
 std::optional<Timestamp> parse_moment(std::string_view text);
 
-/// The key that signed exactly these bytes.  `subject` is the signature's path.
+/// The key, of those that were read, that signed exactly these bytes.  `subject` is the signature's
+/// path.
 ///
 /// Throws Error(signature): `signature-missing`; `signature-invalid` (no 64 bytes);
 /// `signature-untrusted` (by another key, or of other bytes, which cannot be told apart).

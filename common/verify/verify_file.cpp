@@ -378,8 +378,10 @@ Verdict verify_file(const VerifyOptions& options, const std::string& path) {
   return FileVerifier(options, path).run();
 }
 
-ExitCode verify_files(const VerifyOptions& options, const std::vector<std::string>& paths,
+ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>& paths,
                       Report& report) {
+  VerifyOptions options = given;
+  options.trust.read_keys();
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }

@@ -82,7 +82,7 @@ class StreamVerifier {
   std::string subject() const { return reader_.name().empty() ? "standard input" : reader_.name(); }
   bool wants_digests() const { return !options_.skip_integrity_check; }
 
-  const VerifyOptions& options_;
+  VerifyOptions options_;
   BundleReader reader_;
   int output_;
   Report& report_;
@@ -157,6 +157,7 @@ void StreamVerifier::fail(const Error& error) {
 
 ExitCode StreamVerifier::filter() {
   using Kind = BundleReader::Kind;
+  options_.trust.read_keys();
   if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
   given_manifest_ = read_given_manifest(options_);
   given_signature_ = read_given_signature(options_);
