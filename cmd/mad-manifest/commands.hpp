@@ -31,7 +31,14 @@ struct ManifestOptions {
 
   // sign
   std::string key_path;
+
+  bool no_sandbox = false;
 };
+
+/// From here on nothing can be opened but what stands beside `operands` (beneath those that are
+/// directories), and nothing written but beside `outputs` and the report.
+void confine(const ManifestOptions& options, const Tool& tool,
+             const std::vector<std::string>& operands, const std::vector<std::string>& outputs);
 
 // One function a subcommand; mad-manifest(1) is their contract.
 ExitCode write_command(const ManifestOptions& options, Tool& tool);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "commands.hpp"
+#include "process/sandbox.hpp"
 
 namespace mad {
 namespace {
@@ -53,6 +54,7 @@ void declare_sign(CLI::App& app, ManifestOptions& o) {
 void declare(CLI::App& app, ManifestOptions& o) {
   app.description("Make, read and compare the manifests of snapshots");
   app.require_subcommand(1);
+  app.add_flag("--no-sandbox", o.no_sandbox, "Keep every right of the process, to debug");
   declare_write(app, o);
   declare_sign(app, o);
   const auto add_json = [&](CLI::App* sub) { sub->add_flag("--json", o.json, "Write JSON"); };
@@ -82,8 +84,20 @@ ExitCode run(const ManifestOptions& options, Tool& tool) {
 }
 
 }  // namespace
+
+void confine(const ManifestOptions& options, const Tool& tool,
+             const std::vector<std::string>& operands, const std::vector<std::string>& outputs) {
+  if (options.no_sandbox) return;
+  Cage cage;
+  for (const std::string& operand : operands) cage.allow_reading(operand);
+  for (const std::string& output : outputs) cage.allow_writing(output);
+  if (!tool.report_path.empty()) cage.allow_writing(tool.report_path);
+  enter_cage(cage);
+}
+
 }  // namespace mad
 
 int main(int argc, char** argv) {
-  return mad::tool_main<mad::ManifestOptions>("mad-manifest", argc, argv, mad::declare, mad::run);
+  return mad::tool_main<mad::ManifestOptions>("mad-manifest", argc, argv, mad::declare, mad::run,
+                                              mad::describe_cage);
 }

@@ -41,6 +41,7 @@ ExitCode sign_command(const ManifestOptions& options, Tool& tool) {
   publish.durability = options.durability == "none" ? Durability::none : Durability::full;
   publish.lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
   const SigningKey key = read_signing_key(options.key_path);
+  confine(options, tool, {}, {options.file});
   const auto npz = npz_of(options.file);
   const std::string path =
       npz ? sign_manifest(*npz, key, publish) : sign_file(options.file, key, publish);

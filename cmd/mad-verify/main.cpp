@@ -7,7 +7,9 @@
 
 #include "base/text.hpp"
 #include "base/tool.hpp"
+#include "io/file.hpp"
 #include "io/pipe.hpp"
+#include "process/sandbox.hpp"
 #include "trust_options.hpp"
 #include "verify/verify_file.hpp"
 #include "verify/verify_stream.hpp"
@@ -19,6 +21,7 @@ struct Options {
   std::string manifest, sha256, expect, max_size, spool_dir;
   mad::TrustOptions trust;
   bool stream = false, unsealed = false, skip_integrity_check = false, json = false;
+  bool no_sandbox = false;
 };
 
 void declare(CLI::App& app, Options& o) {
@@ -38,6 +41,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--stream", o.stream, "Pass bytes on at once; the seal alone vouches for them");
   app.add_flag("--unsealed", o.unsealed, "Take a pair tarred by hand, which has no seal");
   app.add_flag("--skip-integrity-check", o.skip_integrity_check, "Do without a manifest");
+  app.add_flag("--no-sandbox", o.no_sandbox, "Keep every right of the process, to debug");
   app.add_flag("--json", o.json, "Print a JSON object for each FILE");
 }
 
@@ -69,10 +73,24 @@ mad::VerifyOptions parse(const Options& o) {
   return options;
 }
 
+/// What is opened by its name after the first byte from outside was read.
+mad::Cage cage_of(const mad::VerifyOptions& options, const std::vector<std::string>& files,
+                  const mad::Tool& tool) {
+  mad::Cage cage;
+  for (const std::string& file : files) cage.allow_reading(mad::split_path(file).directory);
+  if (!files.empty() && options.manifest_path) cage.allow_reading(*options.manifest_path);
+  if (!files.empty() && options.expect_path) cage.allow_reading(*options.expect_path);
+  if (!tool.report_path.empty()) cage.allow_writing(tool.report_path);
+  return cage;
+}
+
 mad::ExitCode run(const Options& o, mad::Tool& tool) {
-  const mad::VerifyOptions options = parse(o);
+  mad::VerifyOptions options = parse(o);
   std::vector<std::string> files = o.files;
   files.insert(files.end(), tool.command.begin(), tool.command.end());
+  if (!o.no_sandbox) {
+    options.confine = [&] { mad::enter_cage(cage_of(options, files, tool)); };
+  }
   if (!files.empty()) {
     if (files.size() > 1 && (options.manifest_path || options.sha256)) {
       mad::usage_error("--manifest and --sha256 are for one FILE");
@@ -91,5 +109,5 @@ mad::ExitCode run(const Options& o, mad::Tool& tool) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return mad::tool_main<Options>("mad-verify", argc, argv, declare, run);
+  return mad::tool_main<Options>("mad-verify", argc, argv, declare, run, mad::describe_cage);
 }

@@ -81,8 +81,7 @@ void allow_beneath(int ruleset, const std::string& directory, std::uint64_t acce
 
 void confine(const Cage& cage, int abi) {
   const RulesetAttributes all = everything(abi);
-  const Fd ruleset(
-      static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0U)));
+  const Fd ruleset(static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0U)));
   if (!ruleset) throw output_error("confine", "this process", errno);
   for (const std::string& directory : cage.read_beneath) {
     allow_beneath(ruleset.get(), directory, k_reading & all.handled_access_fs);

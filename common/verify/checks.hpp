@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct VerifyOptions {
   bool unsealed = false;
   bool skip_integrity_check = false;
   bool json = false;
+  /// Called when everything was opened that the filter needs, and before verify_files opens the
+  /// first of its files, but for the keys; nothing was parsed then that a stranger may have made.
+  std::function<void()> confine = [] {};
 };
 
 NpzLimits npz_limits(const VerifyOptions& options);

@@ -382,6 +382,7 @@ ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>
                       Report& report) {
   VerifyOptions options = given;
   options.trust.read_keys();
+  options.confine();
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }

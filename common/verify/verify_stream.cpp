@@ -54,6 +54,8 @@ class StreamVerifier {
 
  private:
   ExitCode filter();
+  void open_spool();
+  void rewind_spool();
   void fail(const Error& error);
 
   void take_manifest(const std::string& bytes);
@@ -90,6 +92,8 @@ class StreamVerifier {
   std::optional<Topology> expected_;
   std::optional<std::string> given_manifest_;
   std::optional<std::string> given_signature_;
+  Fd spool_;
+  std::optional<Error> no_spool_;
 
   // Of this beginning of the stream; made new after a restart.
   struct Attempt {
@@ -105,7 +109,6 @@ class StreamVerifier {
     std::size_t filled = 0;
     std::uint64_t size_bytes = 0;
     std::unique_ptr<NpzStreamAuditor> auditor;
-    Fd spool;
     std::vector<std::string> checked;
     /// The key of a signature that was checked.
     std::optional<std::string> signed_by;
@@ -161,6 +164,8 @@ ExitCode StreamVerifier::filter() {
   if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
   given_manifest_ = read_given_manifest(options_);
   given_signature_ = read_given_signature(options_);
+  open_spool();
+  options_.confine();
   for (;;) {
     switch (reader_.next()) {
       case Kind::manifest:
@@ -181,6 +186,22 @@ ExitCode StreamVerifier::filter() {
   }
 }
 
+/// Before it is known whether it will be needed: afterwards no file can be opened.
+void StreamVerifier::open_spool() {
+  try {
+    spool_ = open_unnamed_file(options_.spool_dir);
+  } catch (const Error& error) {
+    no_spool_ = error;
+  }
+}
+
+void StreamVerifier::rewind_spool() {
+  if (no_spool_) throw Error(*no_spool_);
+  if (ftruncate(spool_.get(), 0) != 0 || lseek(spool_.get(), 0, SEEK_SET) != 0) {
+    throw output_error("empty", "the spool", errno);
+  }
+}
+
 BundleWriter& StreamVerifier::writer() {
   if (!writer_) {
     writer_ = std::make_unique<BundleWriter>(
@@ -191,7 +212,7 @@ BundleWriter& StreamVerifier::writer() {
 
 void StreamVerifier::begin(Flow flow) {
   now_.flow = flow;
-  if (flow == Flow::spool) now_.spool = open_unnamed_file(options_.spool_dir);
+  if (flow == Flow::spool) rewind_spool();
   std::size_t buffer_bytes = std::size_t{1} << 20U;
   std::size_t buffers = 4;
   if (flow == Flow::chunks) {
@@ -351,7 +372,7 @@ void StreamVerifier::post_filled() {
       const Bytes slice = bytes.first(std::min(bytes.size(), k_slice_bytes));
       now_.auditor->feed(slice);
       if (now_.flow == Flow::spool) {
-        write_full(now_.spool.get(), slice, "the spool");
+        write_full(spool_.get(), slice, "the spool");
       } else {
         writer_->write(slice);
       }
@@ -412,7 +433,7 @@ std::vector<NpzMember> StreamVerifier::check_structure() {
   if (now_.auditor->followable()) {
     members = now_.auditor->finish();
   } else if (now_.flow == Flow::spool) {
-    const int spool = now_.spool.get();
+    const int spool = spool_.get();
     members = audit_npz(spool, now_.size_bytes, npz_limits(options_), subject());
     check_npz_data(spool, members, subject());
   } else {
@@ -443,12 +464,12 @@ void StreamVerifier::release_spool() {
   std::uint64_t released = 0;
   for (std::uint64_t offset = 0; offset < now_.size_bytes;) {
     // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.
-    const std::size_t n = pread_full(now_.spool.get(), whole, offset, "the spool");
+    const std::size_t n = pread_full(spool_.get(), whole, offset, "the spool");
     if (n == 0) throw output_error("read back", "the spool", EIO);
     writer().write(whole.first(n));
     offset += n;
     if (offset - released < k_released_bytes) continue;
-    release_pages(now_.spool.get(), released, offset - released);
+    release_pages(spool_.get(), released, offset - released);
     released = offset;
   }
 }
