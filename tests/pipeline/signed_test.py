@@ -46,6 +46,24 @@ class SignedWay(madtest.Case):
         self.assertEqual({p.name: p.read_bytes() for p in (self.tmp / "next").iterdir()},
                          self.here())
 
+    def test_the_boot_line_brings_the_signature_along(self):
+        done = madtest.run("mad-snapshot", "--sign-key", self.key.private, "-o", "out.npz", "state",
+                           cwd=self.tmp)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        fetched = madtest.dash("mad-fetch out.npz | tar t", cwd=self.tmp)
+        if b".manifest.json.sig\n" not in fetched.stdout:
+            self.skipTest("this mad-fetch leaves the signature where it is")
+        status, _ = self.boot("mad-fetch out.npz")
+        self.assertEqual(status, "resumed")
+        self.assertEqual(self.here(), {
+            "in" + path.name[3:]: path.read_bytes() for path in self.tmp.glob("out.npz*")})
+        (self.tmp / "out.npz.manifest.json.sig").unlink()
+        before = self.here()
+        status, why = self.boot("mad-fetch out.npz")
+        self.assertEqual(status, "failed")
+        self.assertTrue(why.startswith("mad-verify: signature-missing: "), why)
+        self.assertEqual(self.here(), before)
+
     def test_what_nobody_trusted_signed_starts_the_server_fresh_and_touches_nothing(self):
         self.boot("mad-snapshot -q --sign-key key.pem -o - state")
         before = self.here()
