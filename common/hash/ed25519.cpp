@@ -113,7 +113,6 @@ struct KeyText {
     if (!file) throw output_error("open the key", printable(path), errno);
     const struct ::stat status = stat_fd(file.get(), path);
     mode = S_ISREG(status.st_mode) ? status.st_mode : 0;
-    text.reserve(k_max_key_file_bytes);
     try {
       text = read_small_file(file.get(), k_max_key_file_bytes, path);
     } catch (const Error& error) {
