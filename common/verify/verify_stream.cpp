@@ -1,9 +1,6 @@
 #include "verify/verify_stream.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -14,10 +11,10 @@
 #include "base/text.hpp"
 #include "bundle/bundle_reader.hpp"
 #include "bundle/bundle_writer.hpp"
-#include "io/spool.hpp"
 #include "manifest/topology.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
+#include "verify/held_back.hpp"
 #include "verify/relay.hpp"
 
 namespace mad {
@@ -31,9 +28,6 @@ constexpr std::string_view k_stage_before = "mad-fetch";
 constexpr std::size_t k_hashed_bytes = std::size_t{256} << 10U;
 /// What a job checks and writes at a time, likewise.
 constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
-
-/// What of the spool is given back at a time.
-constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
 
 enum class Flow {
   undecided,  ///< neither manifest nor data came yet
@@ -54,8 +48,6 @@ class StreamVerifier {
 
  private:
   ExitCode filter();
-  void open_spool();
-  void rewind_spool();
   void fail(const Error& error);
 
   void take_manifest(const std::string& bytes);
@@ -92,8 +84,7 @@ class StreamVerifier {
   std::optional<Topology> expected_;
   std::optional<std::string> given_manifest_;
   std::optional<std::string> given_signature_;
-  Fd spool_;
-  std::optional<Error> no_spool_;
+  std::optional<HeldBack> held_back_;
 
   // Of this beginning of the stream; made new after a restart.
   struct Attempt {
@@ -164,7 +155,7 @@ ExitCode StreamVerifier::filter() {
   if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
   given_manifest_ = read_given_manifest(options_);
   given_signature_ = read_given_signature(options_);
-  open_spool();
+  held_back_.emplace(options_.spool_dir);
   options_.confine();
   for (;;) {
     switch (reader_.next()) {
@@ -186,22 +177,6 @@ ExitCode StreamVerifier::filter() {
   }
 }
 
-/// Before it is known whether it will be needed: afterwards no file can be opened.
-void StreamVerifier::open_spool() {
-  try {
-    spool_ = open_unnamed_file(options_.spool_dir);
-  } catch (const Error& error) {
-    no_spool_ = error;
-  }
-}
-
-void StreamVerifier::rewind_spool() {
-  if (no_spool_) throw Error(*no_spool_);
-  if (ftruncate(spool_.get(), 0) != 0 || lseek(spool_.get(), 0, SEEK_SET) != 0) {
-    throw output_error("empty", "the spool", errno);
-  }
-}
-
 BundleWriter& StreamVerifier::writer() {
   if (!writer_) {
     writer_ = std::make_unique<BundleWriter>(
@@ -212,7 +187,7 @@ BundleWriter& StreamVerifier::writer() {
 
 void StreamVerifier::begin(Flow flow) {
   now_.flow = flow;
-  if (flow == Flow::spool) rewind_spool();
+  if (flow == Flow::spool) held_back_->begin();
   std::size_t buffer_bytes = std::size_t{1} << 20U;
   std::size_t buffers = 4;
   if (flow == Flow::chunks) {
@@ -372,7 +347,7 @@ void StreamVerifier::post_filled() {
       const Bytes slice = bytes.first(std::min(bytes.size(), k_slice_bytes));
       now_.auditor->feed(slice);
       if (now_.flow == Flow::spool) {
-        write_full(spool_.get(), slice, "the spool");
+        held_back_->write(slice);
       } else {
         writer_->write(slice);
       }
@@ -433,7 +408,7 @@ std::vector<NpzMember> StreamVerifier::check_structure() {
   if (now_.auditor->followable()) {
     members = now_.auditor->finish();
   } else if (now_.flow == Flow::spool) {
-    const int spool = spool_.get();
+    const int spool = held_back_->fd();
     members = audit_npz(spool, now_.size_bytes, npz_limits(options_), subject());
     check_npz_data(spool, members, subject());
   } else {
@@ -459,19 +434,7 @@ std::vector<NpzMember> StreamVerifier::check_structure() {
 void StreamVerifier::release_spool() {
   if (now_.manifest_text) writer().manifest(*now_.manifest_text);
   if (now_.signature) writer().signature(*now_.signature);
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_slice_bytes);
-  const MutableBytes whole(buffer.get(), k_slice_bytes);
-  std::uint64_t released = 0;
-  for (std::uint64_t offset = 0; offset < now_.size_bytes;) {
-    // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.
-    const std::size_t n = pread_full(spool_.get(), whole, offset, "the spool");
-    if (n == 0) throw output_error("read back", "the spool", EIO);
-    writer().write(whole.first(n));
-    offset += n;
-    if (offset - released < k_released_bytes) continue;
-    release_pages(spool_.get(), released, offset - released);
-    released = offset;
-  }
+  held_back_->release(now_.size_bytes, writer());
 }
 
 Seal StreamVerifier::make_seal() const {
