@@ -18,7 +18,7 @@ std::string sign_manifest(const std::string& npz_path, const SigningKey& key,
   const std::string manifest = read_small_file(file.get(), k_max_manifest_bytes, subject);
   parse_manifest(manifest, printable(subject));
   const mode_t own_mode = stat_fd(file.get(), subject).st_mode & 0777U;
-  const std::string path = names.path(names.signature);
+  std::string path = names.path(names.signature);
   AtomicFile signature(path, options.mode.value_or(own_mode), options.durability);
   signature.write(as_bytes(key.sign(as_bytes(manifest))));
   signature.finish();
