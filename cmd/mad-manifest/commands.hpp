@@ -28,7 +28,17 @@ struct ManifestOptions {
   double lock_timeout_s = 10;
   bool force = false;
   bool skip_structure_check = false;
+
+  // sign
+  std::string key_path;
+
+  bool no_sandbox = false;
 };
+
+/// From here on nothing can be opened but what stands beside `operands` (beneath those that are
+/// directories), and nothing written but beside `outputs` and the report.
+void confine(const ManifestOptions& options, const Tool& tool,
+             const std::vector<std::string>& operands, const std::vector<std::string>& outputs);
 
 // One function a subcommand; mad-manifest(1) is their contract.
 ExitCode write_command(const ManifestOptions& options, Tool& tool);
@@ -36,6 +46,7 @@ ExitCode show_command(const ManifestOptions& options, Tool& tool);
 ExitCode get_command(const ManifestOptions& options, Tool& tool);
 ExitCode topology_command(const ManifestOptions& options, Tool& tool);
 ExitCode diff_command(const ManifestOptions& options, Tool& tool);
+ExitCode sign_command(const ManifestOptions& options, Tool& tool);
 ExitCode recover_command(const ManifestOptions& options, Tool& tool);
 
 }  // namespace mad

@@ -79,6 +79,7 @@ std::string line_of(char side, std::string_view key, std::string_view value) {
 }  // namespace
 
 ExitCode diff_command(const ManifestOptions& options, Tool& tool) {
+  confine(options, tool, {options.file, options.other}, {});
   const Operand a = read_operand(options.file);
   const Operand b = read_operand(options.other);
   const bool both_manifests = a.manifest && b.manifest;

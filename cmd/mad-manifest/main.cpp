@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "commands.hpp"
+#include "process/sandbox.hpp"
 
 namespace mad {
 namespace {
@@ -39,10 +40,23 @@ void declare_write(CLI::App& app, ManifestOptions& o) {
       ->check(CLI::Range(0.0, 86400.0));
 }
 
+void declare_sign(CLI::App& app, ManifestOptions& o) {
+  auto* sub = add(app, o, "sign", "Sign a manifest with an Ed25519 key", sign_command);
+  sub->add_option("FILE", o.file, "A manifest, or the npz that it stands beside")->required();
+  sub->add_option("--key", o.key_path, "The private key, in PEM")->type_name("PEM")->required();
+  sub->add_option("--durability", o.durability, "full, or none: do not wait for the disk")
+      ->check(CLI::IsMember({"full", "none"}));
+  sub->add_option("--lock-timeout", o.lock_timeout_s, "Wait so long for the directory's lock")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0));
+}
+
 void declare(CLI::App& app, ManifestOptions& o) {
   app.description("Make, read and compare the manifests of snapshots");
   app.require_subcommand(1);
+  app.add_flag("--no-sandbox", o.no_sandbox, "Keep every right of the process, to debug");
   declare_write(app, o);
+  declare_sign(app, o);
   const auto add_json = [&](CLI::App* sub) { sub->add_flag("--json", o.json, "Write JSON"); };
   auto* show = add(app, o, "show", "Show a manifest", show_command);
   show->add_option("FILE", o.file, "A manifest, or the npz that it stands beside")->required();
@@ -70,8 +84,20 @@ ExitCode run(const ManifestOptions& options, Tool& tool) {
 }
 
 }  // namespace
+
+void confine(const ManifestOptions& options, const Tool& tool,
+             const std::vector<std::string>& operands, const std::vector<std::string>& outputs) {
+  if (options.no_sandbox) return;
+  Cage cage;
+  for (const std::string& operand : operands) cage.allow_reading(operand);
+  for (const std::string& output : outputs) cage.allow_writing(output);
+  if (!tool.report_path.empty()) cage.allow_writing(tool.report_path);
+  enter_cage(cage);
+}
+
 }  // namespace mad
 
 int main(int argc, char** argv) {
-  return mad::tool_main<mad::ManifestOptions>("mad-manifest", argc, argv, mad::declare, mad::run);
+  return mad::tool_main<mad::ManifestOptions>("mad-manifest", argc, argv, mad::declare, mad::run,
+                                              mad::describe_cage);
 }

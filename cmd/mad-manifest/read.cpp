@@ -13,6 +13,7 @@
 namespace mad {
 
 ExitCode show_command(const ManifestOptions& options, Tool& tool) {
+  confine(options, tool, {options.file}, {});
   const ManifestText manifest = read_manifest(options.file);
   tool.report.set("path", manifest.path);
   put(options.json ? manifest.bytes : describe_manifest(manifest.bytes, manifest.path));
@@ -21,6 +22,7 @@ ExitCode show_command(const ManifestOptions& options, Tool& tool) {
 }
 
 ExitCode get_command(const ManifestOptions& options, Tool& tool) {
+  confine(options, tool, {options.file}, {});
   const ManifestText manifest = read_manifest(options.file);
   tool.report.set("path", manifest.path);
   const auto value = find_json(manifest.bytes, split_json_path(options.key));
@@ -34,6 +36,7 @@ ExitCode get_command(const ManifestOptions& options, Tool& tool) {
 }
 
 ExitCode topology_command(const ManifestOptions& options, Tool& tool) {
+  confine(options, tool, {options.file}, {});
   const Operand operand = read_operand(options.file);
   if (!operand.topology) {
     throw Error(ExitCode::refused, "topology-invalid", printable(options.file),
@@ -47,6 +50,7 @@ ExitCode topology_command(const ManifestOptions& options, Tool& tool) {
 }
 
 ExitCode recover_command(const ManifestOptions& options, Tool& tool) {
+  confine(options, tool, {}, {options.file});
   PublishOptions publish;
   publish.lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
   const std::string path = printable(options.file);

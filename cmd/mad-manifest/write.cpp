@@ -13,6 +13,7 @@
 #include "manifest/manifest.hpp"
 #include "operand.hpp"
 #include "snapshot/publish.hpp"
+#include "snapshot/sign.hpp"
 #include "snapshot/snapshot.hpp"
 
 namespace mad {
@@ -79,10 +80,16 @@ void refuse_to_replace(const std::string& path, const ManifestOptions& options) 
   }
 }
 
-Manifest manifest_of(const ManifestOptions& options, int npz, const std::string& subject,
-                     Tool& tool) {
+void warn_of_lost_signature(const std::string& npz_path) {
+  const std::string path = npz_path + std::string(k_signature_suffix);
+  if (access(path.c_str(), F_OK) != 0) return;
+  log_warning(printable(path) + ": was of the manifest before and goes with it; sign the new one");
+}
+
+Manifest manifest_of(const ManifestOptions& options, std::string extra, int npz,
+                     const std::string& subject, Tool& tool) {
   Manifest manifest;
-  manifest.extra = extra_of(options);
+  manifest.extra = std::move(extra);
   manifest.created_at = utc_now_rfc3339();
   if (options.skip_structure_check) {
     log_warning(subject +
@@ -111,6 +118,9 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   const Durability durability = options.durability == "none" ? Durability::none : Durability::full;
   const auto lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
   if (!to_stdout) refuse_to_replace(path, options);
+  std::string extra = extra_of(options);
+  confine(options, tool, {options.file},
+          to_stdout ? std::vector<std::string>{} : std::vector<std::string>{path});
 
   const std::string subject = printable(options.file);
   if (path == own_path) {
@@ -121,7 +131,7 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   }
   const Fd npz = open_regular(options.file);
   const struct ::stat before = stat_fd(npz.get(), subject);
-  const Manifest manifest = manifest_of(options, npz.get(), subject, tool);
+  const Manifest manifest = manifest_of(options, std::move(extra), npz.get(), subject, tool);
   const std::string text = format_manifest(manifest);
 
   // The lock keeps a publisher from putting another npz there between the last look
@@ -141,9 +151,14 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   } else {
     refuse_to_replace(path, options);
     const mode_t inherited = mode_of_existing(path).value_or(before.st_mode & 0777U);
-    AtomicFile file(path, mode.value_or(inherited), durability);
-    file.write(as_bytes(text));
-    file.finish();
+    if (path == own_path) {
+      warn_of_lost_signature(options.file);
+      replace_manifest(directory.get(), options.file, text, mode.value_or(inherited), durability);
+    } else {
+      AtomicFile file(path, mode.value_or(inherited), durability);
+      file.write(as_bytes(text));
+      file.finish();
+    }
     put(path + '\n');
   }
   tool.report.set("path", to_stdout ? "-" : path);

@@ -33,6 +33,8 @@ void declare(CLI::App& app, SnapshotCommand& o) {
   app.add_option("--lock-timeout", o.lock_timeout_s, "Wait so long for the directory's lock")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0));
+  app.add_option("--sign-key", o.sign_key, "Sign the manifest with this Ed25519 key")
+      ->type_name("PEM");
   app.add_option("--name", o.name, "Name of the npz in a bundle")->type_name("NAME");
 }
 
@@ -45,6 +47,7 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
   tool.report.set("size_bytes", result.taken.digests.size_bytes);
   if (result.taken.step) tool.report.set_json("step", std::to_string(*result.taken.step));
   tool.report.set("arrays", result.taken.arrays);
+  tool.report.set("signed", result.is_signed);
   tool.report.set("after_failed", result.after_failed);
   tool.report.set("seconds",
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "base/tool.hpp"
 #include "bundle/bundle_writer.hpp"
+#include "hash/ed25519.hpp"
 #include "io/pipe.hpp"
 #include "process/pause.hpp"
 
@@ -48,6 +49,17 @@ class Hold {
   std::optional<PausedProcesses> paused_;
 };
 
+/// Read before anything is written, so that a key that is none costs no snapshot.
+std::optional<SigningKey> read_key(const SnapshotCommand& command) {
+  if (command.sign_key.empty()) return std::nullopt;
+  return read_signing_key(command.sign_key);
+}
+
+std::optional<std::string> sign(const std::optional<SigningKey>& key, std::string_view manifest) {
+  if (!key) return std::nullopt;
+  return key->sign(as_bytes(manifest));
+}
+
 }  // namespace
 
 SnapshotResult write_snapshot(const SnapshotCommand& command) {
@@ -58,14 +70,15 @@ SnapshotResult write_snapshot(const SnapshotCommand& command) {
   options.lock_timeout_ms = static_cast<int>(command.lock_timeout_s * 1000);
   options.naming = output.naming;
   SnapshotRequest request = request_of(command);
+  const std::optional<SigningKey> key = read_key(command);
 
   const std::string path =
       output.naming == Naming::exact ? spare_the_unread_snapshot(output.path) : output.path;
   SnapshotPublisher publisher(path, options);
   const Hold hold(command.pause, request);
   TakenSnapshot taken = take_snapshot(request, publisher);
-  publisher.publish(taken.manifest);
-  return {publisher.path(), std::move(taken), path != output.path};
+  publisher.publish(taken.manifest, sign(key, taken.manifest));
+  return {publisher.path(), std::move(taken), path != output.path, key.has_value()};
 }
 
 SnapshotResult write_bundle(const SnapshotCommand& command, int fd) {
@@ -75,15 +88,17 @@ SnapshotResult write_bundle(const SnapshotCommand& command, int fd) {
   BundleWriter bundle(fd, bundle_name(name));
   widen_pipe(fd);
   try {
+    const std::optional<SigningKey> key = read_key(command);
     const Hold hold(command.pause, request);
     TakenSnapshot taken = stream_snapshot(request, bundle);
     bundle.manifest(taken.manifest);
+    if (const auto signature = sign(key, taken.manifest)) bundle.signature(*signature);
     Seal seal;
     seal.stage = Stage::created;
     seal.tool = "mad-snapshot";
     seal.size_bytes = taken.digests.size_bytes;
     bundle.seal(seal);
-    return {bundle.name(), std::move(taken), false};
+    return {bundle.name(), std::move(taken), false, key.has_value()};
   } catch (const Error& error) {
     try {
       bundle.seal(failed_seal("mad-snapshot", error));

@@ -23,6 +23,7 @@ struct SnapshotCommand {
   std::string mode;
   double lock_timeout_s = 10;
   std::string name;
+  std::string sign_key;
 };
 
 struct SnapshotResult {
@@ -31,6 +32,7 @@ struct SnapshotResult {
   TakenSnapshot taken;
   /// Written beside the snapshot that could not be read, not over it.
   bool after_failed = false;
+  bool is_signed = false;
 };
 
 /// Publishes the snapshot as files.

@@ -7,7 +7,10 @@
 
 #include "base/text.hpp"
 #include "base/tool.hpp"
+#include "io/file.hpp"
 #include "io/pipe.hpp"
+#include "process/sandbox.hpp"
+#include "trust_options.hpp"
 #include "verify/verify_file.hpp"
 #include "verify/verify_stream.hpp"
 
@@ -16,7 +19,9 @@ namespace {
 struct Options {
   std::vector<std::string> files;
   std::string manifest, sha256, expect, max_size, spool_dir;
+  mad::TrustOptions trust;
   bool stream = false, unsealed = false, skip_integrity_check = false, json = false;
+  bool no_sandbox = false;
 };
 
 void declare(CLI::App& app, Options& o) {
@@ -28,6 +33,7 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("HEX");
   app.add_option("--expect", o.expect, "Require the topology of a JSON file, .npz or state")
       ->type_name("TOPOLOGY");
+  declare_trust(app, o.trust);
   app.add_option("--max-size", o.max_size, "Refuse more bytes than SIZE, packed or unpacked")
       ->type_name("SIZE");
   app.add_option("--spool-dir", o.spool_dir, "Where a stream without chunks is held back")
@@ -35,6 +41,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--stream", o.stream, "Pass bytes on at once; the seal alone vouches for them");
   app.add_flag("--unsealed", o.unsealed, "Take a pair tarred by hand, which has no seal");
   app.add_flag("--skip-integrity-check", o.skip_integrity_check, "Do without a manifest");
+  app.add_flag("--no-sandbox", o.no_sandbox, "Keep every right of the process, to debug");
   app.add_flag("--json", o.json, "Print a JSON object for each FILE");
 }
 
@@ -55,13 +62,35 @@ mad::VerifyOptions parse(const Options& o) {
     options.max_bytes = mad::parse_size(o.max_size);
     if (!options.max_bytes) mad::usage_error("--max-size: expected a size such as 512M or 8G");
   }
+  options.trust = parse_trust(o.trust);
+  if (options.skip_integrity_check &&
+      (options.trust.wants_signature() || options.trust.wants_freshness())) {
+    mad::usage_error("--trusted-key, --not-before and --min-step need the integrity check");
+  }
+  if (options.sha256 && options.trust.wants_signature()) {
+    mad::usage_error("--sha256 and --trusted-key exclude each other");
+  }
   return options;
 }
 
+/// What is opened by its name after the first byte from outside was read.
+mad::Cage cage_of(const mad::VerifyOptions& options, const std::vector<std::string>& files,
+                  const mad::Tool& tool) {
+  mad::Cage cage;
+  for (const std::string& file : files) cage.allow_reading(mad::split_path(file).directory);
+  if (!files.empty() && options.manifest_path) cage.allow_reading(*options.manifest_path);
+  if (!files.empty() && options.expect_path) cage.allow_reading(*options.expect_path);
+  if (!tool.report_path.empty()) cage.allow_writing(tool.report_path);
+  return cage;
+}
+
 mad::ExitCode run(const Options& o, mad::Tool& tool) {
-  const mad::VerifyOptions options = parse(o);
+  mad::VerifyOptions options = parse(o);
   std::vector<std::string> files = o.files;
   files.insert(files.end(), tool.command.begin(), tool.command.end());
+  if (!o.no_sandbox) {
+    options.confine = [&] { mad::enter_cage(cage_of(options, files, tool)); };
+  }
   if (!files.empty()) {
     if (files.size() > 1 && (options.manifest_path || options.sha256)) {
       mad::usage_error("--manifest and --sha256 are for one FILE");
@@ -80,5 +109,5 @@ mad::ExitCode run(const Options& o, mad::Tool& tool) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return mad::tool_main<Options>("mad-verify", argc, argv, declare, run);
+  return mad::tool_main<Options>("mad-verify", argc, argv, declare, run, mad::describe_cage);
 }

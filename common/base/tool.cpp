@@ -112,6 +112,12 @@ void write_report_file(const std::string& path, const std::string& text) {
   }
 }
 
+int print_version(const char* name, const CommonOptions& common, About about) {
+  std::printf("%s %s\n", name, k_version);
+  if (common.verbose && about != nullptr) std::printf("%s\n", about().c_str());
+  return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
+}
+
 struct Outcome {
   ExitCode code = ExitCode::ok;
   int signal_number = 0;
@@ -151,7 +157,7 @@ Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
 
 int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
              const std::function<void(CLI::App&)>& declare,
-             const std::function<ExitCode(Tool&)>& run) {
+             const std::function<ExitCode(Tool&)>& run, About about) {
   // Descriptors 0 to 2 must exist, or a file opened later would take their place.
   for (int fd = 0; fd <= 2; ++fd) {
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return 70;
@@ -194,24 +200,19 @@ int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
     std::fputs(app.help().c_str(), stdout);
     return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
   } catch (const CLI::ParseError& error) {
-    if (common.version) {
-      std::printf("%s %s\n", name, k_version);
-      return 0;
-    }
+    if (common.version) return print_version(name, common, about);
     common.report_path = report_path_of(name, own_argc, argv);
     // What is missing may only be missing because of what was misspelt.
     const std::vector<std::string> words = app.remaining(true);
     return usage(words.empty() ? printable(error.what()) : surplus(words));
   }
-  if (common.version) {
-    std::printf("%s %s\n", name, k_version);
-    return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
-  }
+  if (common.version) return print_version(name, common, about);
   configure_log(name, common.log_format == "json" ? LogFormat::json : LogFormat::text,
                 common.quiet     ? LogLevel::warning
                 : common.verbose ? LogLevel::verbose
                                  : LogLevel::note);
   install_interrupt_handlers();
+  tool.report_path = common.report_path;
   const Outcome outcome = guarded(tool, run);
   tool.write_report(outcome.code);
   if (outcome.signal_number != 0) die_of_signal(outcome.signal_number);

@@ -23,6 +23,8 @@ struct Tool {
   /// With AfterDashes::command, the words that the option parser never sees.
   std::vector<std::string> command;
   bool has_command = false;
+  /// Where --report goes; empty without one.
+  std::string report_path;
   /// Writes --report now, for a tool that is about to exec; tool_main writes it
   /// otherwise.  `code` is what the report says.
   std::function<void(ExitCode code)> write_report;
@@ -32,18 +34,20 @@ struct Tool {
 /// exit code 2), adds --help, --version, -q, -v, --log-format and --report, gives
 /// every option with a long name its MAD_<TOOL>_<OPTION> variable, installs the
 /// signal handlers, runs, prints the one error, writes the report, and turns
-/// what happened into the exit code, or the death by the signal that ended it.
+/// what happened into the exit code, or the death by the signal that ended it.  `about`, where
+/// there is one, gives a further line for `--version -v`.
+using About = std::string (*)();
 int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
              const std::function<void(CLI::App&)>& declare,
-             const std::function<ExitCode(Tool&)>& run);
+             const std::function<ExitCode(Tool&)>& run, About about);
 
 template <class Options, AfterDashes After = AfterDashes::operands>
 int tool_main(const char* name, int argc, char** argv, void (*declare)(CLI::App&, Options&),
-              ExitCode (*run)(const Options&, Tool&)) {
+              ExitCode (*run)(const Options&, Tool&), About about = nullptr) {
   Options options;
   return run_tool(
       name, argc, argv, After, [&](CLI::App& app) { declare(app, options); },
-      [&](Tool& tool) { return run(options, tool); });
+      [&](Tool& tool) { return run(options, tool); }, about);
 }
 
 /// A usage error found after parsing: exit code 2, nothing opened.

@@ -37,7 +37,8 @@ struct Seal {
   std::optional<std::uint64_t> size_bytes;
   /// verified: 64 hex digits.
   std::string sha256;
-  /// verified: `schema`, `size`, `sha256`, `chunks`, `structure`, `topology`.
+  /// verified: `signature`, `schema`, `freshness`, `size`, `sha256`, `chunks`, `structure`,
+  /// `topology`.
   std::vector<std::string> checked;
   /// failed: the exit code; absent and failed: why.
   ExitCode code = ExitCode::ok;

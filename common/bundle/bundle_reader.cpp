@@ -198,6 +198,8 @@ struct BundleReader::State {
   State(Source& source, SealNeed seal_need, std::string about)
       : need(seal_need), subject(std::move(about)), input(source) {
     input.watches_zeros = need == SealNeed::unsealed;
+    // Reads files, which may be forbidden by the time that the stream is.
+    locale.reset(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr));
   }
 
   Error defect(const std::string& what) const {
@@ -275,7 +277,6 @@ struct BundleReader::State {
 };
 
 void BundleReader::State::open() {
-  locale.reset(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr));
   handle.reset(archive_read_new());
   if (!handle) throw std::bad_alloc();
   // No filters: a compressed stream is refused, and nothing can unpack to a bomb.
@@ -343,6 +344,10 @@ BundleReader::Kind BundleReader::State::next_member() {
       check_place(*member);
       if (has_signature || !has_manifest) {
         throw defect("the signature '" + printable(entry_name) + "' does not follow its manifest");
+      }
+      if (entry_bytes > k_max_signature_bytes) {
+        throw Error(ExitCode::signature, "signature-invalid", entry_name,
+                    "expected the bytes of a signature, found " + std::to_string(entry_bytes));
       }
       read_text(k_max_signature_bytes);
       has_signature = true;

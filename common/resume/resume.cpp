@@ -80,6 +80,7 @@ class Resume {
           manifest_ = reader_.text();
           break;
         case BundleReader::Kind::signature:
+          signature_ = reader_.text();
           break;
         case BundleReader::Kind::data:
           if (!staging_) begin();
@@ -90,6 +91,7 @@ class Resume {
           break;
         case BundleReader::Kind::restart:
           manifest_.reset();
+          signature_.reset();
           if (staging_) staging_->restart();
           break;
         case BundleReader::Kind::seal:
@@ -150,7 +152,7 @@ class Resume {
     outcome.arrays = members_.size();
     outcome.message = printable(reader_.name()) + ": " +
                       (outcome.unverified ? "not verified" : "SHA-256 " + seal.sha256);
-    outcome.snapshot = staging_->publish(manifest_);
+    outcome.snapshot = staging_->publish(manifest_, signature_);
     if (swap_) {
       try {
         swap_->commit();
@@ -173,6 +175,7 @@ class Resume {
   std::unique_ptr<StateSwap> swap_;
   std::unique_ptr<NpzStaging> staging_;
   std::optional<std::string> manifest_;
+  std::optional<std::string> signature_;
   std::vector<NpzMember> members_;
 };
 

@@ -36,8 +36,9 @@ class PublishedStaging : public NpzStaging {
   }
   void restart() override { publisher_.restart(); }
   int fd() const override { return publisher_.npz_fd(); }
-  std::string publish(const std::optional<std::string>& manifest) override {
-    publisher_.publish(manifest);
+  std::string publish(const std::optional<std::string>& manifest,
+                      const std::optional<std::string>& signature) override {
+    publisher_.publish(manifest, signature);
     return path_;
   }
 
@@ -65,8 +66,9 @@ class FreshStaging final : public NpzStaging {
   void append(Source& part) override { staging_->append(part); }
   void restart() override { staging_->restart(); }
   int fd() const override { return staging_->fd(); }
-  std::string publish(const std::optional<std::string>& manifest) override {
-    staging_->publish(manifest);
+  std::string publish(const std::optional<std::string>& manifest,
+                      const std::optional<std::string>& signature) override {
+    staging_->publish(manifest, signature);
     for (;;) {
       const std::string name = std::string(k_made_for) + '-' + random_suffix();
       if (renameat2(scratch_->fd(), k_new, parent_.get(), name.c_str(), RENAME_NOREPLACE) != 0 &&
@@ -104,7 +106,10 @@ class UnnamedStaging final : public NpzStaging {
     written_bytes_ = 0;
   }
   int fd() const override { return file_.get(); }
-  std::string publish(const std::optional<std::string>& /*manifest*/) override { return {}; }
+  std::string publish(const std::optional<std::string>& /*manifest*/,
+                      const std::optional<std::string>& /*signature*/) override {
+    return {};
+  }
 
  private:
   std::string subject_;

@@ -22,7 +22,8 @@ class NpzStaging {
   /// Open for reading, for checks and for unpacking.
   virtual int fd() const = 0;
   /// Makes it count, and returns its absolute path; empty where it is not kept.
-  virtual std::string publish(const std::optional<std::string>& manifest) = 0;
+  virtual std::string publish(const std::optional<std::string>& manifest,
+                              const std::optional<std::string>& signature) = 0;
 };
 
 /// The temporary of a snapshot that is going to be published at `path`.

@@ -44,8 +44,10 @@ std::vector<std::string> interrupted_names(const std::vector<std::string>& entri
                                            const std::string& stem) {
   std::vector<std::string> names;
   for (const std::string& entry : entries) {
-    if (!ends_with(entry, k_next_suffix) || !sequence_of(entry, stem)) continue;
-    names.push_back(entry.substr(0, entry.size() - k_next_suffix.size()));
+    for (const std::string_view suffix : {k_next_suffix, k_next_signature_suffix}) {
+      if (!ends_with(entry, suffix) || !sequence_of(entry, stem)) continue;
+      names.push_back(entry.substr(0, entry.size() - suffix.size()));
+    }
   }
   return names;
 }

@@ -11,10 +11,9 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "manifest/manifest.hpp"
 #include "snapshot/names.hpp"
 #include "snapshot/pair.hpp"
-#include "snapshot/snapshot.hpp"
+#include "snapshot/pending.hpp"
 
 namespace mad {
 namespace {
@@ -48,72 +47,6 @@ bool anyone_may_write(int directory, const std::string& subject) {
   return (stat_fd(directory, subject).st_mode & S_IWOTH) != 0;
 }
 
-void unlink_name(int directory, const PairNames& names, const std::string& name) {
-  if (unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT) {
-    throw output_error("remove", names.path(name), errno);
-  }
-}
-
-void rename_name(int directory, const PairNames& names, const std::string& from,
-                 const std::string& to) {
-  if (renameat(directory, from.c_str(), directory, to.c_str()) != 0) {
-    throw output_error("rename " + printable(from) + " to", names.path(to), errno);
-  }
-}
-
-/// Opens a file that recovery looks at; nothing where it is missing or no regular file.
-Fd open_if_regular(int directory, const PairNames& names, const std::string& name) {
-  try {
-    return open_regular_at(directory, name, names.path(name));
-  } catch (const Error& error) {
-    if (error.code == ExitCode::not_found || error.code == ExitCode::refused) return {};
-    throw;
-  }
-}
-
-std::optional<std::string> text_of(const Fd& file, const std::string& subject) {
-  if (!file) return std::nullopt;
-  try {
-    return read_small_file(file.get(), k_max_manifest_bytes, subject);
-  } catch (const Error& error) {
-    if (error.code == ExitCode::refused) return std::nullopt;
-    throw;
-  }
-}
-
-/// recover_snapshot, with the lock held.
-Recovery recover_locked(int directory, const PairNames& names, Durability durability) {
-  struct ::stat status {};
-  if (fstatat(directory, names.next.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return Recovery::nothing;
-    throw output_error("stat", names.path(names.next), errno);
-  }
-  const Fd npz = open_if_regular(directory, names, names.npz);
-  const Fd manifest = open_if_regular(directory, names, names.manifest);
-  const Fd next = open_if_regular(directory, names, names.next);
-  const bool completes =
-      npz && next &&
-      owner_of(npz.get(),
-               static_cast<std::uint64_t>(stat_fd(npz.get(), names.path(names.npz)).st_size),
-               text_of(manifest, names.path(names.manifest)), text_of(next, names.path(names.next)),
-               names) == Owner::next;
-  if (completes) {
-    // The writer may have died before it could sync any of these.
-    sync_fd(npz.get(), names.path(names.npz), durability);
-    sync_fd(next.get(), names.path(names.next), durability);
-    sync_fd(directory, names.path(names.npz), durability);
-    rename_name(directory, names, names.next, names.manifest);
-    log_note(printable(names.path(names.npz)) +
-             ": completed the snapshot of a writer that was interrupted");
-  } else {
-    unlink_name(directory, names, names.next);
-    log_verbose(printable(names.path(names.next)) +
-                ": removed; its writer died before it replaced the snapshot");
-  }
-  sync_fd(directory, names.path(names.npz), durability);
-  return completes ? Recovery::completed : Recovery::discarded;
-}
-
 class DirectoryLock {
  public:
   DirectoryLock(int directory, int timeout_ms, const std::string& subject) : directory_(directory) {
@@ -125,36 +58,6 @@ class DirectoryLock {
 
  private:
   int directory_;
-};
-
-/// The manifest under the name `.next`, removed unless it was kept.
-class NextManifest {
- public:
-  NextManifest(int directory, const PairNames& names) : directory_(directory), names_(names) {}
-  ~NextManifest() {
-    if (written_ && !kept_) unlinkat(directory_, names_.next.c_str(), 0);
-  }
-  NextManifest(const NextManifest&) = delete;
-  NextManifest& operator=(const NextManifest&) = delete;
-
-  void write(const std::string& text, mode_t mode, Durability durability) {
-    const std::string subject = names_.path(names_.next);
-    Fd file(openat(directory_, names_.next.c_str(),
-                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file) throw output_error("create", subject, errno);
-    written_ = true;
-    if (fchmod(file.get(), mode) != 0) throw output_error("set the mode of", subject, errno);
-    pwrite_full(file.get(), as_bytes(text), 0, subject);
-    sync_fd(file.get(), subject, durability);
-    file.close(subject);
-  }
-  void keep() { kept_ = true; }
-
- private:
-  int directory_;
-  const PairNames& names_;
-  bool written_ = false;
-  bool kept_ = false;
 };
 
 /// `error`, with what a reader finds after it.
@@ -179,7 +82,8 @@ struct SnapshotPublisher::State {
   void wrote(std::uint64_t bytes);
   void drop_temporary();
   void recover_sequence();
-  void replace(const std::string& manifest, mode_t mode);
+  void replace(const std::string& manifest, const std::optional<std::string>& signature,
+               mode_t mode);
   void replace_bare();
   void rename_npz();
 
@@ -227,8 +131,9 @@ SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishO
     throw Error(ExitCode::refused, "not-regular", printable(npz_path),
                 "expected the path of a file, found that of a directory");
   }
-  replaced_file(state_->dir(), names, names.npz);
-  replaced_file(state_->dir(), names, names.manifest);
+  for (const std::string& name : {names.npz, names.manifest, names.signature}) {
+    replaced_file(state_->dir(), names, name);
+  }
   state_->clean_up_early();
   state_->temporary = create_temporary(state_->dir(), names.npz, npz_path);
 }
@@ -326,23 +231,23 @@ void SnapshotPublisher::State::rename_npz() {
   temporary.name.clear();
 }
 
-void SnapshotPublisher::State::replace(const std::string& manifest, mode_t mode) {
-  NextManifest next(dir(), names);
-  next.write(manifest, mode, options.durability);
-  sync_directory();
+void SnapshotPublisher::State::replace(const std::string& manifest,
+                                       const std::optional<std::string>& signature, mode_t mode) {
+  PendingManifest pending(dir(), names, options.durability);
+  pending.prepare(manifest, signature, mode);
   rename_npz();
-  next.keep();
+  pending.keep();
   try {
     // Before the manifest: else a power loss could keep its name and lose the npz's.
     sync_directory();
-    rename_name(dir(), names, names.next, names.manifest);
+    pending.complete();
   } catch (const Error& error) {
     throw after_commit(error, "readers find the new snapshot, through " +
                                   printable(names.path(names.next)) +
                                   "; 'mad-manifest recover' or the next snapshot completes it");
   }
   try {
-    sync_directory();
+    pending.settle();
   } catch (const Error& error) {
     throw after_commit(error,
                        "readers find the new snapshot; a power loss may bring back the old one");
@@ -352,11 +257,16 @@ void SnapshotPublisher::State::replace(const std::string& manifest, mode_t mode)
 void SnapshotPublisher::State::replace_bare() {
   unlink_name(dir(), names, names.manifest);
   sync_directory();
+  if (replaced_file(dir(), names, names.signature)) {
+    unlink_name(dir(), names, names.signature);
+    sync_directory();
+  }
   rename_npz();
   sync_directory();
 }
 
-void SnapshotPublisher::publish(const std::optional<std::string>& manifest) {
+void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
+                                const std::optional<std::string>& signature) {
   State& s = *state_;
   const mode_t mode =
       s.mode_of(s.options.naming == Naming::exact ? replaced_file(s.dir(), s.names, s.names.npz)
@@ -374,11 +284,12 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest) {
   } else {
     recover_locked(s.dir(), s.names, s.options.durability);
   }
-  replaced_file(s.dir(), s.names, s.names.npz);
-  replaced_file(s.dir(), s.names, s.names.manifest);
+  for (const std::string& name : {s.names.npz, s.names.manifest, s.names.signature}) {
+    replaced_file(s.dir(), s.names, name);
+  }
   s.sync_directory();
   if (manifest) {
-    s.replace(*manifest, mode);
+    s.replace(*manifest, signature && !signature->empty() ? signature : std::nullopt, mode);
   } else {
     s.replace_bare();
   }

@@ -23,7 +23,7 @@ enum class Naming {
 
 struct PublishOptions {
   Durability durability = Durability::full;
-  /// Mode of both files; where absent, that of the npz replaced, else 0600.  In a
+  /// Mode of the files; where absent, that of the npz replaced, else 0600.  In a
   /// directory that everybody may write to (/tmp) nothing is inherited.
   std::optional<mode_t> mode;
   int lock_timeout_ms = 10'000;
@@ -39,15 +39,16 @@ struct PublishOptions {
 /// lock is not held meanwhile.  publish() then: fsync(npz); lock; recover; fsync(directory),
 /// which settles what an earlier writer renamed and could not sync; write the manifest
 /// as `.next`, fsync; fsync(directory); rename the npz; fsync(directory); rename
-/// `.next` to the manifest; fsync(directory).
+/// `.next` to the manifest; fsync(directory).  A signature goes the same way, each of its
+/// steps before the manifest's (pending.hpp): what is found is a whole triple.
 ///
 /// A failure before the npz is renamed removes the temporary and `.next` and leaves
 /// the old snapshot as it was.  One after it leaves `.next`, by which readers find the
 /// new snapshot, and the message says so.  Destruction without publish() removes the
 /// temporary.
 ///
-/// Throws Error(io); Error(refused, `not-regular`) where `npz_path` or its manifest
-/// is a symbolic link or no regular file.
+/// Throws Error(io); Error(refused, `not-regular`) where `npz_path`, its manifest or its
+/// signature is a symbolic link or no regular file.
 class SnapshotPublisher final : public Sink {
  public:
   SnapshotPublisher(const std::string& npz_path, const PublishOptions& options);
@@ -73,8 +74,10 @@ class SnapshotPublisher final : public Sink {
   int npz_fd() const;
   /// `manifest` is its exact bytes; nothing publishes a bare npz (for
   /// --skip-integrity-check), whose old manifest is removed before it is replaced:
-  /// what readers find on the way is a bare npz, the old one or the new.
-  void publish(const std::optional<std::string>& manifest);
+  /// what readers find on the way is a bare npz, the old one or the new.  `signature` is of
+  /// exactly these bytes; without one, that of the snapshot replaced goes with it.
+  void publish(const std::optional<std::string>& manifest,
+               const std::optional<std::string>& signature = {});
   void finish() override {}  // a Sink's end: only publish() makes it count
   /// Where the snapshot is; with Naming::sequence, known after publish().
   const std::string& path() const;
@@ -88,9 +91,9 @@ class SnapshotPublisher final : public Sink {
 enum class Recovery { nothing, completed, discarded };
 
 /// Brings the pair to rest after an interrupted writer, under the directory's
-/// exclusive lock, which it takes: a mismatched pair whose npz matches `.next` gets it
-/// as its manifest; else `.next` is deleted; then fsync(directory).  Dead temporaries
-/// are removed too.
+/// exclusive lock, which it takes: an npz that matches `.next` gets it as its manifest, with
+/// the signature that came along; else `.next` is deleted; then fsync(directory).  Dead
+/// temporaries are removed too.
 Recovery recover_snapshot(const std::string& npz_path, const PublishOptions& options);
 
 /// Where a new snapshot of `npz_path` goes: itself or, where MAD_RESUME_STATUS says

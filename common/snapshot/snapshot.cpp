@@ -36,13 +36,14 @@ struct FileStamp {
   }
 };
 
-/// What stands under the three names at one moment.
-using PairStamps = std::array<std::optional<FileStamp>, 3>;
+/// What stands under the names at one moment.
+using PairStamps = std::array<std::optional<FileStamp>, 5>;
 
 PairStamps stamps_of(int directory, const PairNames& names) {
   PairStamps stamps;
   std::size_t i = 0;
-  for (const std::string& name : {names.npz, names.manifest, names.next}) {
+  for (const std::string& name :
+       {names.npz, names.manifest, names.next, names.signature, names.next_signature}) {
     struct ::stat status {};
     if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
       stamps[i] = {status.st_dev, status.st_ino, status.st_size, status.st_mtim, status.st_ctim};
@@ -66,6 +67,35 @@ std::optional<std::string> read_manifest_at(int directory, const PairNames& name
     if (name == names.next && error.code == ExitCode::refused) return std::nullopt;
     throw;
   }
+}
+
+/// Nothing where it is missing; a signature that cannot be read hides no good pair.
+std::optional<std::string> read_signature_at(int directory, const PairNames& names,
+                                             const std::string& name) {
+  const std::string subject = names.path(name);
+  try {
+    const Fd fd = open_regular_at(directory, name, subject);
+    std::string bytes(k_max_signature_file_bytes + 1, '\0');
+    bytes.resize(pread_full(fd.get(), std::as_writable_bytes(std::span(bytes)), 0, subject));
+    return bytes;
+  } catch (const Error& error) {
+    if (error.code != ExitCode::not_found) log_warning(error.what());
+    return std::nullopt;
+  }
+}
+
+/// See pending.hpp for how it is known which.
+void read_signature(OpenSnapshot& snapshot, int directory, const PairNames& names, Owner owner) {
+  snapshot.signature_path = names.path(names.signature);
+  if (!snapshot.manifest) return;
+  if (owner == Owner::next) {
+    snapshot.signature = read_signature_at(directory, names, names.next_signature);
+    if (snapshot.signature) snapshot.signature_path = names.path(names.next_signature);
+  }
+  if (!snapshot.signature) {
+    snapshot.signature = read_signature_at(directory, names, names.signature);
+  }
+  if (snapshot.signature && snapshot.signature->empty()) snapshot.signature.reset();
 }
 
 Error snapshot_missing(const std::string& npz_path) {
@@ -106,14 +136,18 @@ OpenSnapshot read_pair(int directory, const PairNames& names) {
   snapshot.manifest_path = names.path(names.manifest);
   snapshot.manifest = read_manifest_at(directory, names, names.manifest);
   auto next = read_manifest_at(directory, names, names.next);
-  if (next && owner_of(snapshot.npz.get(), snapshot.size_bytes, snapshot.manifest, next, names) ==
-                  Owner::next) {
+  auto owner = Owner::manifest;
+  if (next) {
+    owner = owner_of(snapshot.npz.get(), snapshot.size_bytes, snapshot.manifest, next, names);
+  }
+  if (owner == Owner::next) {
     snapshot.manifest = std::move(next);
     snapshot.manifest_path = names.path(names.next);
     log_note(printable(snapshot.manifest_path) +
              ": taken as the manifest, since it is the one that belongs to the file; "
              "'mad-manifest recover' completes what the writer began");
   }
+  read_signature(snapshot, directory, names, owner);
   return snapshot;
 }
 

@@ -16,6 +16,8 @@ namespace mad {
 
 inline constexpr std::string_view k_manifest_suffix = ".manifest.json";
 inline constexpr std::string_view k_next_suffix = ".manifest.json.next";
+inline constexpr std::string_view k_signature_suffix = ".manifest.json.sig";
+inline constexpr std::string_view k_next_signature_suffix = ".manifest.json.sig.next";
 
 /// A snapshot on disk opened for reading: the pair belongs together even where a
 /// writer is replacing it or died while doing so.
@@ -27,12 +29,19 @@ struct OpenSnapshot {
   /// Its path: the manifest, or the `.next` that an interrupted writer left and
   /// that belongs to the npz.
   std::string manifest_path;
+  /// The signature that was published with this manifest, its bytes as they are (of more than
+  /// k_max_signature_file_bytes the beginning, which is none in any case), and its path.
+  std::optional<std::string> signature;
+  std::string signature_path;
 };
+
+inline constexpr std::size_t k_max_signature_file_bytes = std::size_t{64} << 10U;
 
 enum class ManifestNeed { required, optional };
 
 /// Opens the pair under a shared lock on its directory where that can be had.
 /// Where a `.next` exists, chooses by hashing the npz, and says so (log_note).
+/// A signature that cannot be read is warned of and taken for none.
 /// Writes nothing.  Throws Error(not_found, `snapshot-missing` | `manifest-missing`),
 /// Error(refused, `not-regular`).  Does not verify.
 OpenSnapshot open_snapshot(const std::string& npz_path, ManifestNeed need);

@@ -1,6 +1,7 @@
 #include "verify/checks.hpp"
 
 #include "io/file.hpp"
+#include "snapshot/snapshot.hpp"
 
 namespace mad {
 namespace {
@@ -22,6 +23,24 @@ std::optional<std::string> read_given_manifest(const VerifyOptions& options) {
   const std::string& path = *options.manifest_path;
   const Fd file = open_regular(path);
   return read_small_file(file.get(), k_max_manifest_bytes, path);
+}
+
+std::string given_signature_path(const VerifyOptions& options) {
+  return *options.manifest_path + ".sig";
+}
+
+std::optional<std::string> read_given_signature(const VerifyOptions& options) {
+  if (!options.manifest_path) return std::nullopt;
+  const std::string path = given_signature_path(options);
+  try {
+    const Fd file = open_regular(path);
+    std::string bytes(k_max_signature_file_bytes + 1, '\0');
+    bytes.resize(pread_full(file.get(), std::as_writable_bytes(std::span(bytes)), 0, path));
+    return bytes;
+  } catch (const Error& error) {
+    if (error.code == ExitCode::not_found) return std::nullopt;
+    throw;
+  }
 }
 
 Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found) {

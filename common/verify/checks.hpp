@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "hash/sha256.hpp"
 #include "manifest/manifest.hpp"
 #include "npz/npz_auditor.hpp"
+#include "verify/trust.hpp"
 
 namespace mad {
 
@@ -18,6 +20,7 @@ struct VerifyOptions {
   std::optional<std::string> manifest_path;
   /// Trusted, instead of the manifest's; the manifest is then optional.
   std::optional<Digest> sha256;
+  Trust trust;
   /// See read_topology.
   std::optional<std::string> expect_path;
   /// Of the npz, and of its arrays unpacked.
@@ -28,12 +31,18 @@ struct VerifyOptions {
   bool unsealed = false;
   bool skip_integrity_check = false;
   bool json = false;
+  /// Called when everything was opened that the filter needs, and before verify_files opens the
+  /// first of its files, but for the keys; nothing was parsed then that a stranger may have made.
+  std::function<void()> confine = [] {};
 };
 
 NpzLimits npz_limits(const VerifyOptions& options);
 
 /// The manifest at --manifest, or nothing.
 std::optional<std::string> read_given_manifest(const VerifyOptions& options);
+/// Its signature, `PATH.sig`, or nothing.
+std::optional<std::string> read_given_signature(const VerifyOptions& options);
+std::string given_signature_path(const VerifyOptions& options);
 
 /// The refusals, worded alike for streams and files.  `subject` is the npz.
 Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found);

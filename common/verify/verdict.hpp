@@ -13,7 +13,7 @@ enum class CheckResult { ok, bad, not_checked };
 
 /// One check of a snapshot, as a person or a program wants to be told of it.
 struct Finding {
-  /// `schema`, `size`, `sha256`, `chunks`, `structure`, `topology`.
+  /// `signature`, `schema`, `freshness`, `size`, `sha256`, `chunks`, `structure`, `topology`.
   std::string check;
   CheckResult result = CheckResult::not_checked;
   /// Where these differ, both are shown.

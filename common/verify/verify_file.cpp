@@ -69,7 +69,9 @@ class FileVerifier {
   Verdict run() {
     try {
       open();
+      check_manifest_signature();
       check_schema();
+      check_manifest_freshness();
       read_data();
       check_size();
       check_sha256();
@@ -111,11 +113,45 @@ class FileVerifier {
     if (auto given = read_given_manifest(options_)) {
       snapshot_.manifest = std::move(given);
       snapshot_.manifest_path = *options_.manifest_path;
+      snapshot_.signature = read_given_signature(options_);
+      snapshot_.signature_path = given_signature_path(options_);
     }
     if (options_.max_bytes && snapshot_.size_bytes > *options_.max_bytes) {
       throw size_beyond_limit(subject_, *options_.max_bytes, snapshot_.size_bytes);
     }
     posix_fadvise(snapshot_.npz.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  }
+
+  void check_manifest_signature() {
+    if (!options_.trust.wants_signature()) {
+      if (snapshot_.signature) add_skipped("signature", "no --trusted-key");
+      return;
+    }
+    if (!snapshot_.manifest) return add_skipped("signature", "no manifest");
+    make_check("signature", [&] {
+      return "by " + check_signature(options_.trust, *snapshot_.manifest, snapshot_.signature,
+                                     printable(snapshot_.signature_path))
+                         .subject;
+    });
+  }
+
+  void check_manifest_freshness() {
+    if (!options_.trust.wants_freshness()) return;
+    if (!manifest_) return add_skipped("freshness", "no manifest");
+    make_check("freshness", [&] {
+      check_freshness(options_.trust, *manifest_, printable(snapshot_.manifest_path));
+      return std::string();
+    });
+  }
+
+  /// `check` returns what was found.
+  void make_check(const char* name, const std::function<std::string()>& check) {
+    try {
+      add_ok(name, check());
+    } catch (const Error& error) {
+      add({name, CheckResult::bad, "", "", error.what()});
+      note(error);
+    }
   }
 
   void check_schema() {
@@ -301,8 +337,11 @@ Verdict verify_file(const VerifyOptions& options, const std::string& path) {
   return FileVerifier(options, path).run();
 }
 
-ExitCode verify_files(const VerifyOptions& options, const std::vector<std::string>& paths,
+ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>& paths,
                       Report& report) {
+  VerifyOptions options = given;
+  options.trust.read_keys();
+  options.confine();
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }

@@ -11,7 +11,8 @@ namespace mad {
 
 /// Verifies the snapshot at `path` (its npz, or its manifest).  Every check that can be
 /// made is made, also after one has failed: where the digest is wrong, the structure's
-/// CRCs tell where.  One thread hashes while another checks the CRCs.
+/// CRCs tell where.  options.trust's keys have been read.  One thread hashes while another checks
+/// the CRCs.
 Verdict verify_file(const VerifyOptions& options, const std::string& path);
 
 /// verify_file for each, its verdict on standard output and its error on standard

@@ -1,9 +1,6 @@
 #include "verify/verify_stream.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -14,10 +11,10 @@
 #include "base/text.hpp"
 #include "bundle/bundle_reader.hpp"
 #include "bundle/bundle_writer.hpp"
-#include "io/spool.hpp"
 #include "manifest/topology.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
+#include "verify/held_back.hpp"
 #include "verify/relay.hpp"
 
 namespace mad {
@@ -31,9 +28,6 @@ constexpr std::string_view k_stage_before = "mad-fetch";
 constexpr std::size_t k_hashed_bytes = std::size_t{256} << 10U;
 /// What a job checks and writes at a time, likewise.
 constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
-
-/// What of the spool is given back at a time.
-constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
 
 enum class Flow {
   undecided,  ///< neither manifest nor data came yet
@@ -57,6 +51,10 @@ class StreamVerifier {
   void fail(const Error& error);
 
   void take_manifest(const std::string& bytes);
+  void use_manifest();
+  void note_signature(const std::string& manifest, const std::optional<std::string>& signature,
+                      const std::string& path);
+  void note_freshness(const std::string& manifest_path);
   void take_signature(const std::string& bytes);
   void take_part(Source& part);
   void begin_again();
@@ -78,13 +76,15 @@ class StreamVerifier {
   std::string subject() const { return reader_.name().empty() ? "standard input" : reader_.name(); }
   bool wants_digests() const { return !options_.skip_integrity_check; }
 
-  const VerifyOptions& options_;
+  VerifyOptions options_;
   BundleReader reader_;
   int output_;
   Report& report_;
   std::unique_ptr<BundleWriter> writer_;
   std::optional<Topology> expected_;
   std::optional<std::string> given_manifest_;
+  std::optional<std::string> given_signature_;
+  std::optional<HeldBack> held_back_;
 
   // Of this beginning of the stream; made new after a restart.
   struct Attempt {
@@ -100,8 +100,9 @@ class StreamVerifier {
     std::size_t filled = 0;
     std::uint64_t size_bytes = 0;
     std::unique_ptr<NpzStreamAuditor> auditor;
-    Fd spool;
     std::vector<std::string> checked;
+    /// The key of a signature that was checked.
+    std::optional<std::string> signed_by;
   };
   Attempt now_;
   // Last, so that its thread ends before what its jobs use.
@@ -150,8 +151,12 @@ void StreamVerifier::fail(const Error& error) {
 
 ExitCode StreamVerifier::filter() {
   using Kind = BundleReader::Kind;
+  options_.trust.read_keys();
   if (options_.expect_path) expected_ = read_topology(*options_.expect_path);
   given_manifest_ = read_given_manifest(options_);
+  given_signature_ = read_given_signature(options_);
+  held_back_.emplace(options_.spool_dir);
+  options_.confine();
   for (;;) {
     switch (reader_.next()) {
       case Kind::manifest:
@@ -182,7 +187,7 @@ BundleWriter& StreamVerifier::writer() {
 
 void StreamVerifier::begin(Flow flow) {
   now_.flow = flow;
-  if (flow == Flow::spool) now_.spool = open_unnamed_file(options_.spool_dir);
+  if (flow == Flow::spool) held_back_->begin();
   std::size_t buffer_bytes = std::size_t{1} << 20U;
   std::size_t buffers = 4;
   if (flow == Flow::chunks) {
@@ -205,15 +210,22 @@ void StreamVerifier::take_manifest(const std::string& bytes) {
     return;
   }
   now_.manifest_text = bytes;
+  // Where a signature is asked for, nothing is made of the manifest before that is right.
+  if (!options_.trust.wants_signature()) use_manifest();
+}
+
+void StreamVerifier::use_manifest() {
+  const std::string path = subject() + std::string(k_manifest_suffix);
   if (wants_digests()) {
-    now_.manifest = parse_manifest(bytes, subject() + std::string(k_manifest_suffix));
+    now_.manifest = parse_manifest(*now_.manifest_text, path);
     now_.checked.emplace_back("schema");
+    note_freshness(path);
   }
   if (now_.flow == Flow::undecided) {
     begin_data();
   } else if (now_.flow == Flow::at_once) {
     post_filled();
-    relay_->post([this, text = bytes] { writer_->manifest(text); });
+    relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
   }
   check_length_so_far();
 }
@@ -221,6 +233,10 @@ void StreamVerifier::take_manifest(const std::string& bytes) {
 void StreamVerifier::take_signature(const std::string& bytes) {
   // It belongs to the bundle's own manifest.
   if (given_manifest_) return;
+  if (options_.trust.wants_signature()) {
+    note_signature(*now_.manifest_text, bytes, subject() + std::string(k_signature_suffix));
+    use_manifest();
+  }
   now_.signature = bytes;
   if (now_.emitted) {
     post_filled();
@@ -228,22 +244,50 @@ void StreamVerifier::take_signature(const std::string& bytes) {
   }
 }
 
-/// Decides the flow, at the first manifest or data, whichever comes first.
+void StreamVerifier::note_signature(const std::string& manifest,
+                                    const std::optional<std::string>& signature,
+                                    const std::string& path) {
+  const PublicKey& key = check_signature(options_.trust, manifest, signature, path);
+  now_.checked.emplace_back("signature");
+  now_.signed_by = key.subject;
+  log_verbose(path + ": by " + key.subject);
+}
+
+void StreamVerifier::note_freshness(const std::string& manifest_path) {
+  if (!options_.trust.wants_freshness()) return;
+  check_freshness(options_.trust, *now_.manifest, manifest_path);
+  now_.checked.emplace_back("freshness");
+}
+
+/// Decides the flow, at the first usable manifest or data, whichever comes first.
 void StreamVerifier::begin_data() {
   if (given_manifest_) {
     now_.manifest_text = given_manifest_;
+    now_.signature = given_signature_;
+    if (options_.trust.wants_signature()) {
+      note_signature(*given_manifest_, given_signature_, given_signature_path(options_));
+    }
     if (wants_digests()) {
       now_.manifest = parse_manifest(*given_manifest_, *options_.manifest_path);
       now_.checked.emplace_back("schema");
+      note_freshness(*options_.manifest_path);
     }
+  }
+  const bool awaits_signature = options_.trust.wants_signature() && !now_.signed_by;
+  // A signature stands right behind its manifest, but for a pair tarred by hand.
+  if (awaits_signature && now_.manifest_text && !options_.unsealed) {
+    throw signature_missing(subject());
   }
   // A topology can only be told from the whole where the layout is not ours.
   const bool needs_whole = expected_ && !options_.stream;
   const bool usable = now_.manifest && !options_.sha256 && !needs_whole && now_.manifest->chunks;
-  begin(usable ? Flow::chunks : options_.stream ? Flow::at_once : Flow::spool);
+  begin(usable ? Flow::chunks : options_.stream && !awaits_signature ? Flow::at_once : Flow::spool);
   now_.emitted = now_.flow != Flow::spool;
   if (now_.emitted && now_.manifest_text) {
     relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
+    if (now_.signature) {
+      relay_->post([this, text = *now_.signature] { writer_->signature(text); });
+    }
   }
 }
 
@@ -303,7 +347,7 @@ void StreamVerifier::post_filled() {
       const Bytes slice = bytes.first(std::min(bytes.size(), k_slice_bytes));
       now_.auditor->feed(slice);
       if (now_.flow == Flow::spool) {
-        write_full(now_.spool.get(), slice, "the spool");
+        held_back_->write(slice);
       } else {
         writer_->write(slice);
       }
@@ -328,7 +372,11 @@ void StreamVerifier::finish_hashes() {
 /// The checks in the reference's order; the structure comes after them.
 void StreamVerifier::check_whole() {
   if (!wants_digests()) return;
-  if (!now_.manifest && !options_.sha256) throw manifest_missing(subject());
+  if (!now_.manifest_text && !options_.sha256) throw manifest_missing(subject());
+  if (options_.trust.wants_signature() && !now_.signed_by) {
+    throw signature_missing(subject());
+  }
+  if (options_.trust.wants_freshness() && !now_.manifest) throw manifest_missing(subject());
   if (now_.manifest) {
     if (!now_.manifest->size_bytes) {
       log_warning(subject() + ": the manifest gives no size_bytes; the digest alone decides");
@@ -360,7 +408,7 @@ std::vector<NpzMember> StreamVerifier::check_structure() {
   if (now_.auditor->followable()) {
     members = now_.auditor->finish();
   } else if (now_.flow == Flow::spool) {
-    const int spool = now_.spool.get();
+    const int spool = held_back_->fd();
     members = audit_npz(spool, now_.size_bytes, npz_limits(options_), subject());
     check_npz_data(spool, members, subject());
   } else {
@@ -386,19 +434,7 @@ std::vector<NpzMember> StreamVerifier::check_structure() {
 void StreamVerifier::release_spool() {
   if (now_.manifest_text) writer().manifest(*now_.manifest_text);
   if (now_.signature) writer().signature(*now_.signature);
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_slice_bytes);
-  const MutableBytes whole(buffer.get(), k_slice_bytes);
-  std::uint64_t released = 0;
-  for (std::uint64_t offset = 0; offset < now_.size_bytes;) {
-    // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.
-    const std::size_t n = pread_full(now_.spool.get(), whole, offset, "the spool");
-    if (n == 0) throw output_error("read back", "the spool", EIO);
-    writer().write(whole.first(n));
-    offset += n;
-    if (offset - released < k_released_bytes) continue;
-    release_pages(now_.spool.get(), released, offset - released);
-    released = offset;
-  }
+  held_back_->release(now_.size_bytes, writer());
 }
 
 Seal StreamVerifier::make_seal() const {
@@ -441,6 +477,7 @@ ExitCode StreamVerifier::take_seal(const Seal& seal) {
   report_.set("stage", name_of(own.stage));
   report_.set("sha256", own.sha256);
   report_.set("size_bytes", now_.size_bytes);
+  if (now_.signed_by) report_.set("signed_by", *now_.signed_by);
   std::string list;
   for (const std::string& check : own.checked)
     list += (list.empty() ? "" : ",") + json_quote(check);

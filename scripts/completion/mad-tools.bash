@@ -16,7 +16,7 @@ _mad_tools() {
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(grep -oE -- '(^|[ ,])--?[a-zA-Z][a-z0-9-]*' <<<"$help" | tr -d ' ,' | sort -u)" -- "$current")
   elif [[ $tool == *mad-manifest && $COMP_CWORD -eq 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "write show get topology diff recover" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "write sign show get topology diff recover" -- "$current")
   fi
 }
 

@@ -9,7 +9,7 @@ import subprocess
 import madtest
 
 TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume"]
-SUBCOMMANDS = {"mad-manifest": ["write", "show", "get", "topology", "diff", "recover"]}
+SUBCOMMANDS = {"mad-manifest": ["write", "sign", "show", "get", "topology", "diff", "recover"]}
 MAN = madtest.SOURCE / "man"
 
 

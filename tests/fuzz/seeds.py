@@ -255,6 +255,39 @@ def bundles(snapshot):
     yield run("mad-verify", stdin=fetched.replace(b"NUMPY", b"NUMPX", 1)).stdout
 
 
+# The key of RFC 8032, section 7.1, TEST 1, which trusted_stream trusts.
+KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+"""
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+-----END PUBLIC KEY-----
+"""
+
+
+def signed(work):
+    """A bundle that KEY signed, in three orders, and one without its signature."""
+    key = work / "key.pem"
+    key.write_text(KEY)
+    key.chmod(0o600)
+    snapshot = work / "signed.npz"
+    must("mad-snapshot", "-q", "--sign-key", key, "-o", snapshot, work / "state")
+    names = [snapshot.name + suffix for suffix in ("", ".manifest.json", ".manifest.json.sig")]
+    yield must("mad-snapshot", "-q", "--sign-key", key, "-o", "-", work / "state")
+    for order in ((0, 1, 2), (1, 2, 0), (1, 0, 2), (0, 1)):
+        yield must("tar", "c", "-H", "ustar", "-C", work, *(names[i] for i in order))
+
+
+def signatures():
+    good = bytes.fromhex(  # of the empty message, there
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9"
+        "b46bd25bf5f0595bbe24655141438e7a100b")
+    for pem in (KEY, PUBLIC_KEY, KEY + PUBLIC_KEY, KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")):
+        for signature in (good, good[:63], b""):
+            yield pem.encode() + FIELD + signature + FIELD
+
+
 def write_all(directory, work):
     seeds = Seeds(directory)
     snapshot = work / "sim.npz"
@@ -272,6 +305,9 @@ def write_all(directory, work):
     seeds.add("seal", *seals(streams))
     seeds.add("verify_stream", *(bytes([choice]) + stream
                                  for choice in range(4) for stream in streams))
+    seeds.add("trusted_stream", *(bytes([choice]) + stream
+                                  for choice in range(8) for stream in signed(work)))
+    seeds.add("signature", *signatures())
     seeds.add("url", *urls())
     seeds.add("store_text", *store_texts())
     seeds.add("store_answers", *store_answers())

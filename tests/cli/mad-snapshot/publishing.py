@@ -7,10 +7,13 @@ import re
 import numpy as np
 
 import madtest
+from signing import KeyPair
 
 NPZ = "sim.npz"
 MANIFEST = NPZ + ".manifest.json"
 NEXT = MANIFEST + ".next"
+SIGNATURE = MANIFEST + ".sig"
+NEXT_SIGNATURE = SIGNATURE + ".next"
 
 # Every call that writes, renames, syncs or unlinks; openat where it creates.
 CALLS = (
@@ -23,33 +26,44 @@ class Torn(AssertionError):
     """A reader would find neither a whole old nor a whole new snapshot."""
 
 
-def found_in(files):
+def found_in(files, signature_of=lambda label, manifest: b""):
     """The label of the snapshot that the documented rule finds in {name: bytes}.
 
-    The manifest that matches, else the `.next` that does; None without an npz.
+    The `.next` that matches, with the signature's `.next` where there is one, else the
+    manifest that does; None without an npz.  An empty signature is none.
     """
     if NPZ not in files:
         return None
     digest = hashlib.sha256(files[NPZ]).hexdigest()
-    for name in (MANIFEST, NEXT):
+    for name, signatures in ((NEXT, (NEXT_SIGNATURE, SIGNATURE)), (MANIFEST, (SIGNATURE,))):
         try:
             manifest = json.loads(files.get(name, b""))
         except ValueError:
             continue
-        if manifest["sha256"] == digest and manifest["size_bytes"] == len(files[NPZ]):
-            return manifest["extra"]["label"]
+        if manifest["sha256"] != digest or manifest["size_bytes"] != len(files[NPZ]):
+            continue
+        label = manifest["extra"]["label"]
+        signature = next((files[sig] for sig in signatures if sig in files), b"")
+        if signature != signature_of(label, files[name]):
+            raise Torn(f"the signature found is not that of {name} among {sorted(files)}")
+        return label
     raise Torn(f"no manifest belongs to the npz among {sorted(files)}")
 
 
 class Publishing(madtest.Case):
     """States A, B and C, and a directory that snapshots of them are published in."""
 
+    SIGNED = ""  # the labels whose snapshots are signed
+    SAME = False  # all three are one state, so that only the manifests differ
+
     def setUp(self):
         super().setUp()
         self.place = self.tmp / "place"
         self.place.mkdir()
         self.states = {}
-        for step, label in enumerate("ABC"):
+        self.key = KeyPair(self.tmp) if self.SIGNED else None
+        for number, label in enumerate("ABC"):
+            step = 0 if self.SAME else number
             arrays = {"_meta/step_count": np.array(step), "n/f": np.full(4, float(step))}
             self.states[label] = madtest.make_state(self.tmp / f"state-{label}", arrays)
 
@@ -61,8 +75,28 @@ class Publishing(madtest.Case):
             (self.place / name).write_bytes(data)
 
     def command(self, label, *options):
-        return ["mad-snapshot", "-q", "--extra", f'label="{label}"', *options,
+        sign = ["--sign-key", self.key.private] if label in self.SIGNED else []
+        return ["mad-snapshot", "-q", "--extra", f'label="{label}"', *sign, *options,
                 "-o", self.place / NPZ, self.states[label]]
+
+    def signature_of(self, label, manifest):
+        return self.key.sign(manifest) if label in self.SIGNED else b""
+
+    def found_in(self, files):
+        return found_in(files, self.signature_of)
+
+    def trust(self):
+        return ["--trusted-key", self.key.public] if self.SIGNED else []
+
+    def names_of(self, label):
+        return [NPZ, MANIFEST] + ([SIGNATURE] if label in self.SIGNED else [])
+
+    def interrupted(self, old, new):
+        """What a writer leaves that dies after it renamed the npz of `new` over `old`."""
+        left = {**old, NPZ: new[NPZ], NEXT: new[MANIFEST]}
+        if SIGNATURE in new or SIGNATURE in old:
+            left[NEXT_SIGNATURE] = new.get(SIGNATURE, b"")
+        return left
 
     def take(self, label, *options):
         done = madtest.run(*self.command(label, *options))
@@ -115,13 +149,14 @@ class Publishing(madtest.Case):
 
     def assert_finds(self, labels, context):
         """mad-verify and the documented rule find the same one of `labels` (or None)."""
-        label = found_in(self.files())
+        label = self.found_in(self.files())
         self.assertIn(label, labels, context)
-        done = madtest.run("mad-verify", "-q", self.place / NPZ)
+        trust = ["--trusted-key", self.key.public] if label and label in self.SIGNED else []
+        done = madtest.run("mad-verify", "-q", *trust, self.place / NPZ)
         self.assertEqual(done.returncode, 5 if label is None else 0, f"{context}: {done.stderr}")
         return label
 
     def assert_at_rest(self, label, context):
         """The directory holds the snapshot `label` and nothing else."""
-        self.assertEqual(sorted(self.files()), [NPZ, MANIFEST], context)
+        self.assertEqual(sorted(self.files()), self.names_of(label), context)
         self.assertEqual(self.assert_finds({label}, context), label)

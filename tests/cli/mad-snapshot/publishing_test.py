@@ -6,17 +6,19 @@ import shutil
 import subprocess
 
 import madtest
-from publishing import MANIFEST, NEXT, NPZ, Publishing, found_in
+from publishing import MANIFEST, NEXT, NEXT_SIGNATURE, NPZ, SIGNATURE, Publishing
 
 FULL = not madtest.SANITIZED
 
 
-def thinned(points):
-    """All of them; under the sanitizers, whose runs are slow, every fourth."""
-    return points if FULL else points[::4]
+def thinned(points, stride):
+    """Every `stride`-th of them; under the sanitizers, whose runs are slow, every fourth."""
+    return points[::stride if FULL else 4]
 
 
 class KilledWriters(Publishing):
+    STRIDE = 1
+
     def starts(self):
         """What may lie in the directory: nothing, a snapshot, or an interrupted writer's."""
         self.take("A")
@@ -26,9 +28,9 @@ class KilledWriters(Publishing):
         yield "nothing", {}, None
         yield "an old snapshot", old, "A"
         yield "a writer killed before it renamed the npz", {
-            **old, NEXT: new[MANIFEST], f".{NPZ}.mad-abcdefgh": new[NPZ][:100]}, "A"
-        yield "a writer killed after it renamed the npz", {
-            NPZ: new[NPZ], MANIFEST: old[MANIFEST], NEXT: new[MANIFEST]}, "B"
+            **self.interrupted(old, new), NPZ: old[NPZ],
+            f".{NPZ}.mad-abcdefgh": new[NPZ][:100]}, "B" if self.SAME else "A"
+        yield "a writer killed after it renamed the npz", self.interrupted(old, new), "B"
 
     def test_a_kill_at_every_call_and_again_in_the_next_writer_leaves_a_whole_snapshot(self):
         rng = random.Random(20)
@@ -36,7 +38,7 @@ class KilledWriters(Publishing):
             self.fill(files)
             points = self.calls("C")
             self.assertGreaterEqual(len(points), 10)
-            for call, number, _ in thinned(points):
+            for call, number, _ in thinned(points, self.STRIDE):
                 context = f"over {start}, killed at {call} {number}"
                 self.fill(files)
                 self.assertEqual(self.inject("C", call, number, "signal=KILL").returncode, -9,
@@ -64,11 +66,28 @@ class KilledWriters(Publishing):
         self.assert_at_rest("B", "after sync_file_range failed")
 
 
+class SignedKilledWriters(KilledWriters):
+    """A signed snapshot is replaced by an unsigned one, and that by a signed one."""
+
+    SIGNED = "AC"
+    STRIDE = 2
+
+
+class SameStateKilledWriters(KilledWriters):
+    """The npz is the same throughout: each manifest matches, and has a signature of its own."""
+
+    SIGNED = "ABC"
+    SAME = True
+    STRIDE = 2
+
+
 class FailingDisks(Publishing):
+    STRIDE = 1
+
     def check_failures(self, files, old, error):
         self.fill(files)
         points = self.calls("C")
-        for call, number, line in thinned(points):
+        for call, number, line in thinned(points, self.STRIDE):
             context = f"{error} at {call} {number} ({line[:80]})"
             self.fill(files)
             done = self.inject("C", call, number, f"error={error}")
@@ -83,7 +102,8 @@ class FailingDisks(Publishing):
             label = self.assert_finds({old, "C"}, context)
             if "readers find the new" in done.stderr or "of the published" in done.stderr:
                 self.assertEqual(label, "C", context)
-                self.assertLessEqual(set(self.files()), {NPZ, MANIFEST, NEXT}, context)
+                self.assertLessEqual(
+                    set(self.files()), {NPZ, MANIFEST, NEXT, SIGNATURE, NEXT_SIGNATURE}, context)
             else:
                 self.assertEqual(label, old, context)
                 self.assertFalse([name for name in self.files() if ".mad-" in name], context)
@@ -110,8 +130,7 @@ class FailingDisks(Publishing):
         old = self.files()
         self.take("B")
         new = self.files()
-        self.check_failures({NPZ: new[NPZ], MANIFEST: old[MANIFEST], NEXT: new[MANIFEST]},
-                            "B", "EIO")
+        self.check_failures(self.interrupted(old, new), "B", "EIO")
         self.check_failures({**old, NEXT: new[MANIFEST]}, "A", "EIO")
 
     def test_a_disk_that_is_really_full_keeps_the_old_snapshot(self):
@@ -130,7 +149,12 @@ class FailingDisks(Publishing):
         self.assert_refused(done, 9, NPZ, "No space left on device")
         left = {path.name: path.read_bytes() for path in (self.tmp / "out").iterdir()}
         self.assertEqual(left, old)
-        self.assertEqual(found_in(left), "A")
+        self.assertEqual(self.found_in(left), "A")
+
+
+class SignedFailingDisks(FailingDisks):
+    SIGNED = "AC"
+    STRIDE = 2
 
 
 class ManyWriters(Publishing):
@@ -144,13 +168,19 @@ class ManyWriters(Publishing):
                 env=madtest.clean_environment(), stdout=subprocess.DEVNULL))
         looks = 0
         while any(writer.poll() is None for writer in writers):
-            done = madtest.run("mad-verify", "-q", self.place / NPZ)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            done = madtest.run("mad-verify", "-q", *self.trust(), self.place / NPZ)
+            self.assertIn(done.returncode, (0, 11) if self.SIGNED else (0,), done.stderr)
+            if done.returncode == 11:
+                self.assertIn("found none", done.stderr, "an unsigned one, never a wrong one")
             looks += 1
         self.assertGreater(looks, 0)
         self.assertEqual([writer.returncode for writer in writers], [0] * len(writers))
-        self.assertEqual(sorted(self.files()), [NPZ, MANIFEST])
-        self.assert_finds({"A", "B", "C"}, "after twenty writers")
+        label = self.assert_finds({"A", "B", "C"}, "after twenty writers")
+        self.assertEqual(sorted(self.files()), self.names_of(label))
+
+
+class ManySigningWriters(ManyWriters):
+    SIGNED = "AC"
 
 
 if __name__ == "__main__":
