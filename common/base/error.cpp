@@ -69,7 +69,6 @@ Error output_error(std::string_view verb, std::string_view subject, int errno_va
 std::string printable(std::string_view text, std::size_t max_bytes) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
-    if (out.size() >= max_bytes) return out + "…";
     const std::size_t length = utf8_length(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
     const std::string_view unit = text.substr(i, length == 0 ? 1 : length);
@@ -78,17 +77,20 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     const bool bidi = length == 3 && byte == 0xE2 &&
                       ((unit[1] == '\x80' && unit[2] >= '\xAA' && unit[2] <= '\xAE') ||
                        (unit[1] == '\x81' && unit[2] >= '\xA6' && unit[2] <= '\xA9'));
+    std::string shown(unit);
     if (length == 0 || byte < 0x20 || byte == 0x7F || c1 || bidi) {
       constexpr const char* k_digits = "0123456789abcdef";
+      shown.clear();
       for (char c : unit) {
         const auto b = static_cast<unsigned char>(c);
-        out += "\\x";
-        out += k_digits[b >> 4U];
-        out += k_digits[b & 15U];
+        shown += "\\x";
+        shown += k_digits[b >> 4U];
+        shown += k_digits[b & 15U];
       }
-    } else {
-      out += unit;
     }
+    // What was cut once stays as it is.
+    if (out.size() + shown.size() > max_bytes) return out + "…";
+    out += shown;
     i += unit.size();
   }
   return out;

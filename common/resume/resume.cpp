@@ -173,7 +173,7 @@ class Resume {
   std::unique_ptr<StateSwap> swap_;
   std::unique_ptr<NpzStaging> staging_;
   std::optional<std::string> manifest_;
-  std::vector<NpzMember> members_;
+  NpzMembers members_;
 };
 
 }  // namespace
