@@ -1,10 +1,7 @@
 """What mad-verify accepts is what NumPy reads; what it refuses beyond that is explained."""
 
-import ast
 import io
 import random
-import tokenize
-import warnings
 import zipfile
 
 import every_dtype
@@ -14,6 +11,7 @@ import hostile_zips
 import madtest
 import numpy as np
 import refusal
+from numpy_reading import numpy_reads, spelled_as_a_writer_does
 
 EXTRAS = {name.removeprefix("local-extra-") for name in (
     case["name"] for case in hostile_zips.extra_fields()) if name.startswith("local-")}
@@ -71,17 +69,6 @@ EXPLAINED = {
 }
 
 
-def numpy_reads(data):
-    """{key: array or bytes} of every member, or None where NumPy refuses one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except Exception:  # noqa: BLE001  # NumPy and zipfile raise whatever comes
-            return None
-
-
 def explained(data, reason, seen):
     """Whether a refusal for `reason` of what NumPy reads as `seen` has its cause there."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -102,24 +89,6 @@ def explained(data, reason, seen):
             except Exception:  # noqa: BLE001
                 return True
     return reason in ("archive-invalid", "member-method", "member-encrypted")
-
-
-def spelled_as_a_writer_does(text):
-    """Whether a header that NumPy reads is one that a writer makes: a plain literal
-    (no comment, string prefix, joined strings or signs) and a type as dtype.descr
-    spells it ('<f8', where NumPy also reads 'f', '1f8' and '<f08')."""
-    value = ast.literal_eval(text.strip())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dtype = np.lib.format.descr_to_dtype(value["descr"])
-    tokens = [(t.type, t.string) for t in tokenize.generate_tokens(io.StringIO(text.strip())
-                                                                   .readline)]
-    strings = [kind == tokenize.STRING for kind, _ in tokens]
-    plain = not any(
-        kind == tokenize.COMMENT or word in ("+", "-") or
-        (kind == tokenize.STRING and word[0] not in "'\"") for kind, word in tokens
-    ) and not any(a and b for a, b in zip(strings, strings[1:]))
-    return plain and np.lib.format.dtype_to_descr(dtype) == value["descr"]
 
 
 class AgainstNumPy(refusal.Refusals):
