@@ -77,20 +77,20 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     const bool bidi = length == 3 && byte == 0xE2 &&
                       ((unit[1] == '\x80' && unit[2] >= '\xAA' && unit[2] <= '\xAE') ||
                        (unit[1] == '\x81' && unit[2] >= '\xA6' && unit[2] <= '\xA9'));
-    std::string shown(unit);
-    if (length == 0 || byte < 0x20 || byte == 0x7F || c1 || bidi) {
+    const bool plain = length != 0 && byte >= 0x20 && byte != 0x7F && !c1 && !bidi;
+    // What was cut once stays as it is.
+    if (out.size() + (plain ? unit.size() : 4 * unit.size()) > max_bytes) return out + "…";
+    if (plain) {
+      out += unit;
+    } else {
       constexpr const char* k_digits = "0123456789abcdef";
-      shown.clear();
       for (char c : unit) {
         const auto b = static_cast<unsigned char>(c);
-        shown += "\\x";
-        shown += k_digits[b >> 4U];
-        shown += k_digits[b & 15U];
+        out += "\\x";
+        out += k_digits[b >> 4U];
+        out += k_digits[b & 15U];
       }
     }
-    // What was cut once stays as it is.
-    if (out.size() + shown.size() > max_bytes) return out + "…";
-    out += shown;
     i += unit.size();
   }
   return out;

@@ -80,6 +80,38 @@ class Collisions(refusal.BootRefusals):
                 self.assertIn("ball/pos", why)
 
 
+class ManyArrays(refusal.Refusals):
+    """As many as are taken stay within the memory that a tool has; one more is too large."""
+
+    def archive(self, count):
+        npz = self.tmp / "many.npz"
+        npz.write_bytes(hostile.many(count))
+        madtest.reference_manifest(npz)
+        return npz
+
+    def test_as_many_as_are_taken(self):
+        if madtest.SANITIZED:
+            return  # whose memory is another
+        npz = self.archive(1 << 18)
+        done = refusal.measured("mad-verify", npz)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(done.resident_kib, refusal.RESIDENT_KIB)
+        stream = self.tmp / "stream"
+        stream.write_bytes(madtest.run("mad-fetch", npz).stdout)
+        done = refusal.measured("mad-verify", stdin=stream)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(done.resident_kib, refusal.RESIDENT_KIB)
+
+    def test_one_more(self):
+        if madtest.SANITIZED:
+            return
+        npz = self.archive((1 << 18) + 1)
+        done = refusal.measured("mad-verify", npz)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.report["reason"], "too-large")
+        self.assertIn(f"members: expected at most {1 << 18}, found {(1 << 18) + 1}", done.stderr)
+
+
 class Bombs(refusal.BootRefusals):
     MIB = 1 << 20
 
