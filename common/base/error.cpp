@@ -69,7 +69,6 @@ Error output_error(std::string_view verb, std::string_view subject, int errno_va
 std::string printable(std::string_view text, std::size_t max_bytes) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
-    if (out.size() >= max_bytes) return out + "…";
     const std::size_t length = utf8_length(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
     const std::string_view unit = text.substr(i, length == 0 ? 1 : length);
@@ -78,7 +77,12 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     const bool bidi = length == 3 && byte == 0xE2 &&
                       ((unit[1] == '\x80' && unit[2] >= '\xAA' && unit[2] <= '\xAE') ||
                        (unit[1] == '\x81' && unit[2] >= '\xA6' && unit[2] <= '\xA9'));
-    if (length == 0 || byte < 0x20 || byte == 0x7F || c1 || bidi) {
+    const bool plain = length != 0 && byte >= 0x20 && byte != 0x7F && !c1 && !bidi;
+    // What was cut once stays as it is.
+    if (out.size() + (plain ? unit.size() : 4 * unit.size()) > max_bytes) return out + "…";
+    if (plain) {
+      out += unit;
+    } else {
       constexpr const char* k_digits = "0123456789abcdef";
       for (char c : unit) {
         const auto b = static_cast<unsigned char>(c);
@@ -86,8 +90,6 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
         out += k_digits[b >> 4U];
         out += k_digits[b & 15U];
       }
-    } else {
-      out += unit;
     }
     i += unit.size();
   }

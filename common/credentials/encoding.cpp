@@ -75,6 +75,8 @@ std::optional<std::string> base64_decode(std::string_view text) {
     return std::nullopt;
   }
   out.resize(out.size() - padding);
+  // One form only: what the last digit says beyond the last byte must be nothing.
+  if (base64_encode(out) != text) return std::nullopt;
   return out;
 }
 

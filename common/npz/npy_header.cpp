@@ -184,6 +184,11 @@ NpyHeader parse_npy_header(Bytes bytes, const std::string& subject) {
 
   NpyHeader header;
   NpyDtype dtype = read_npy_dtype(*descr, subject);
+  if (descr->kind == Kind::tuple) {
+    // NumPy appends its shape to the array's, and then finds too few or too many items.
+    invalid_header(subject, "npy descr: expected no subarray as the type of the whole, found " +
+                                describe_python_literal(*descr));
+  }
   header.descr = std::move(dtype.text);
   header.item_bytes = dtype.item_bytes;
   header.fortran_order = order->number != 0;

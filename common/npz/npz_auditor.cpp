@@ -102,28 +102,36 @@ class FileRecords final : public MemberRecords {
   std::size_t filled_ = 0;
 };
 
-/// A stretch of a stored member, or a deflated one: what a thread takes at a time.
+/// What a thread takes at a time: some whole members, or a stretch of a large stored one.
 struct Piece {
   std::size_t member = 0;
+  /// Whole ones; 0 for a stretch.
+  std::size_t members = 0;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
+  /// Of a stretch.
   std::uint32_t crc32 = 0;
 };
 
-std::vector<Piece> cut_into_pieces(const std::vector<NpzMember>& members) {
+std::vector<Piece> cut_into_pieces(const NpzMembers& members) {
   std::uint64_t total = 0;
   for (const NpzMember& member : members) total += member.compressed_bytes;
   // Large enough to keep the list short at any size.
   const std::uint64_t most = std::max<std::uint64_t>(std::uint64_t{8} << 20U, total / 4096);
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    const std::uint64_t size = members[i].compressed_bytes;
-    if (members[i].method == NpzMethod::deflated || size == 0) {
-      pieces.push_back({i, 0, size, 0});
+    const NpzMember member = members[i];
+    const std::uint64_t size = member.compressed_bytes;
+    if (member.method == NpzMethod::deflated || size <= most) {
+      if (pieces.empty() || pieces.back().members == 0 || pieces.back().length + size > most / 8) {
+        pieces.push_back({i, 0, 0, 0, 0});
+      }
+      ++pieces.back().members;
+      pieces.back().length += size;
       continue;
     }
     for (std::uint64_t offset = 0; offset < size; offset += most) {
-      pieces.push_back({i, offset, std::min(most, size - offset), 0});
+      pieces.push_back({i, 0, offset, std::min(most, size - offset), 0});
     }
   }
   return pieces;
@@ -133,7 +141,7 @@ std::vector<Piece> cut_into_pieces(const std::vector<NpzMember>& members) {
 /// met it.
 class DataChecker {
  public:
-  DataChecker(int archive, const std::vector<NpzMember>& members, const std::string& subject)
+  DataChecker(int archive, const NpzMembers& members, const std::string& subject)
       : archive_(archive),
         members_(members),
         subject_(subject),
@@ -175,42 +183,52 @@ class DataChecker {
   }
 
   void check(Piece& piece, MutableBytes buffer) const {
-    const NpzMember& member = members_[piece.member];
-    if (member.method == NpzMethod::deflated) {
-      const auto source = open_member(archive_, member, subject_);
-      while (source->read(buffer) > 0) {
-      }
-      piece.crc32 = member.crc32;
-      return;
+    if (piece.members == 0) {
+      piece.crc32 = stored_crc(members_[piece.member], piece.offset, piece.length, buffer);
     }
+    for (std::size_t i = piece.member; i < piece.member + piece.members; ++i) {
+      const NpzMember member = members_[i];
+      if (member.method == NpzMethod::deflated) {
+        const auto source = open_member(archive_, member, subject_);
+        while (source->read(buffer) > 0) {
+        }
+      } else {
+        check_crc(member.crc32, stored_crc(member, 0, member.compressed_bytes, buffer),
+                  member_subject(subject_, member));
+      }
+    }
+  }
+
+  std::uint32_t stored_crc(const NpzMember& member, std::uint64_t offset, std::uint64_t length,
+                           MutableBytes buffer) const {
     std::uint32_t crc = 0;
-    for (std::uint64_t done = 0; done < piece.length;) {
+    for (std::uint64_t done = 0; done < length;) {
       const auto want =
-          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), piece.length - done));
-      const std::size_t got = pread_full(archive_, buffer.first(want),
-                                         member.data_offset + piece.offset + done, subject_);
+          static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), length - done));
+      const std::size_t got =
+          pread_full(archive_, buffer.first(want), member.data_offset + offset + done, subject_);
       if (got < want) {
-        cut_short(member_subject(subject_, member), member.compressed_bytes,
-                  piece.offset + done + got);
+        cut_short(member_subject(subject_, member), member.compressed_bytes, offset + done + got);
       }
       crc = mad::crc32(crc, buffer.first(got));
       done += got;
     }
-    piece.crc32 = crc;
+    return crc;
   }
 
-  /// Joins each member's pieces and holds them against the archive's CRC; stops
-  /// where a piece failed, with what was met first.
+  /// Joins the stretches of each large member and holds them against the archive's CRC;
+  /// stops where a piece failed, with what was met first.
   void compare() const {
     std::uint32_t crc = 0;
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
       if (i == first_failed_) std::rethrow_exception(failure_);
       const Piece& piece = pieces_[i];
+      if (piece.members > 0) continue;
       crc = piece.offset == 0 ? piece.crc32
                               : static_cast<std::uint32_t>(crc32_combine(
                                     crc, piece.crc32, static_cast<z_off_t>(piece.length)));
       if (i + 1 == pieces_.size() || pieces_[i + 1].member != piece.member) {
-        const NpzMember& member = members_[piece.member];
+        const NpzMember member = members_[piece.member];
         check_crc(member.crc32, crc, member_subject(subject_, member));
       }
     }
@@ -219,7 +237,7 @@ class DataChecker {
   static constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
 
   int archive_;
-  const std::vector<NpzMember>& members_;
+  const NpzMembers& members_;
   const std::string& subject_;
   std::vector<Piece> pieces_;
   std::atomic<std::size_t> next_ = 0;
@@ -230,8 +248,8 @@ class DataChecker {
 
 }  // namespace
 
-std::vector<NpzMember> audit_npz(int archive, std::uint64_t size_bytes, const NpzLimits& limits,
-                                 const std::string& subject) {
+NpzMembers audit_npz(int archive, std::uint64_t size_bytes, const NpzLimits& limits,
+                     const std::string& subject) {
   const auto read = [&](std::uint64_t offset, std::uint64_t length) {
     std::vector<std::byte> bytes(static_cast<std::size_t>(length));
     const std::size_t found = pread_full(archive, bytes, offset, subject);
@@ -248,8 +266,7 @@ std::vector<NpzMember> audit_npz(int archive, std::uint64_t size_bytes, const Np
   return audit_members(directory, end, limits, records, subject);
 }
 
-void check_npz_data(int archive, const std::vector<NpzMember>& members,
-                    const std::string& subject) {
+void check_npz_data(int archive, const NpzMembers& members, const std::string& subject) {
   DataChecker(archive, members, subject).run();
 }
 

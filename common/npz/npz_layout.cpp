@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
+#include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -28,6 +31,10 @@ std::string hex32(std::uint32_t value) {
   return text;
 }
 
+bool ends_in_suffix(std::string_view name) {
+  return name.size() >= k_suffix.size() && name.substr(name.size() - k_suffix.size()) == k_suffix;
+}
+
 /// What the directory alone says of one member.
 NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   constexpr std::uint16_t k_encryption_flags = zip::k_flag_encrypted | 1U << 6U | 1U << 13U;
@@ -42,8 +49,7 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   std::string name = zip::decode_name(entry.raw_name, entry.flags);
   const std::string subject = archive + ": " + printable(name);
   NpzMember member;
-  if (name.size() < k_suffix.size() ||
-      name.compare(name.size() - k_suffix.size(), k_suffix.size(), k_suffix) != 0) {
+  if (!ends_in_suffix(name)) {
     refuse("member-name", subject,
            "expected a member named NODE/FIELD.npy, found one without .npy");
   }
@@ -84,65 +90,109 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
   return member;
 }
 
-void check_distinct(const std::vector<NpzMember>& members, const std::string& archive) {
-  std::vector<const NpzMember*> sorted;
-  sorted.reserve(members.size());
-  for (const NpzMember& member : members) sorted.push_back(&member);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const NpzMember* a, const NpzMember* b) { return a->key < b->key; });
-  const auto twice =
-      std::adjacent_find(sorted.begin(), sorted.end(),
-                         [](const NpzMember* a, const NpzMember* b) { return a->key == b->key; });
-  if (twice != sorted.end()) {
-    refuse("member-duplicate", member_subject(archive, **twice),
-           "expected each name once, found it at least twice");
-  }
+std::string subject_of(const CentralEntry& entry, const std::string& archive) {
+  return archive + ": " + printable(zip::decode_name(entry.raw_name, entry.flags));
 }
 
-/// Where a member's local header and data lie.
-struct Extent {
-  std::uint64_t data_offset = 0;
-  /// Of its data and, where there is one, its data descriptor.
-  std::uint64_t end = 0;
+/// The names of all members, sorted: each once, and none that a reader takes for another's.
+class Names {
+ public:
+  Names(const zip::Directory& directory, const std::string& archive)
+      : directory_(directory), archive_(archive), sorted_(directory.size()) {
+    std::iota(sorted_.begin(), sorted_.end(), 0U);
+    std::sort(sorted_.begin(), sorted_.end(), [this](std::uint32_t a, std::uint32_t b) {
+      return Name(directory_[a]).text < Name(directory_[b]).text;
+    });
+  }
+
+  void check() const {
+    std::string before;
+    for (std::size_t i = 0; i < sorted_.size(); ++i) {
+      const CentralEntry entry = directory_[sorted_[i]];
+      const Name name(entry);
+      if (i > 0 && name.text == before) {
+        refuse("member-duplicate", subject_of(entry, archive_),
+               "expected each name once, found it at least twice");
+      }
+      before = name.text;
+      check_key(entry, name.text);
+    }
+  }
+
+ private:
+  /// As its reader sees it; most need no copy.
+  struct Name {
+    explicit Name(const CentralEntry& entry) : text(entry.raw_name) {
+      if (is_ascii(text) || (entry.flags & zip::k_flag_utf8) != 0) return;
+      decoded = zip::decode_name(entry.raw_name, entry.flags);
+      text = decoded;
+    }
+    Name(const Name&) = delete;
+    Name& operator=(const Name&) = delete;
+    std::string decoded;
+    std::string_view text;
+  };
+
+  static bool is_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  }
+
+  /// NumPy looks a key up among the members' whole names first: beside a/x.npy, the key
+  /// a/x.npy gives that array and never a/x.npy.npy.
+  void check_key(const CentralEntry& entry, std::string_view name) const {
+    if (!ends_in_suffix(name)) return;
+    const std::string_view key = name.substr(0, name.size() - k_suffix.size());
+    if (!ends_in_suffix(key)) return;
+    const auto other = std::lower_bound(sorted_.begin(), sorted_.end(), key,
+                                        [this](std::uint32_t index, std::string_view wanted) {
+                                          return Name(directory_[index]).text < wanted;
+                                        });
+    if (other == sorted_.end() || Name(directory_[*other]).text != key) return;
+    refuse("member-collision", subject_of(entry, archive_),
+           "expected no other member named as its key, found " + printable(key) +
+               ", which NumPy reads in its place");
+  }
+
+  const zip::Directory& directory_;
+  const std::string& archive_;
+  std::vector<std::uint32_t> sorted_;
 };
 
-Extent check_extent(const CentralEntry& entry, const zip::LocalHeader& local, std::uint64_t next,
-                    MemberRecords& records, const std::string& subject) {
-  Extent extent;
-  extent.data_offset = entry.local_offset + local.header_bytes;
-  if (extent.data_offset > next || entry.compressed_bytes > next - extent.data_offset) {
+/// Where a member's data and, where there is one, its data descriptor end.
+std::uint64_t end_of_data(const CentralEntry& entry, const zip::LocalHeader& local,
+                          std::uint64_t next, MemberRecords& records, const std::string& subject) {
+  const std::uint64_t data_offset = entry.local_offset + local.header_bytes;
+  if (data_offset > next || entry.compressed_bytes > next - data_offset) {
     refuse("archive-invalid", subject,
            "expected its " + std::to_string(entry.compressed_bytes) +
                " bytes to end before what follows at offset " + std::to_string(next) +
                ", found that they overlap");
   }
-  extent.end = extent.data_offset + entry.compressed_bytes;
-  if ((entry.flags & zip::k_flag_descriptor) == 0) return extent;
+  const std::uint64_t end = data_offset + entry.compressed_bytes;
+  if ((entry.flags & zip::k_flag_descriptor) == 0) return end;
   constexpr std::array<std::uint64_t, 4> k_lengths = {12, 16, 20, 24};
-  const std::uint64_t length = next - extent.end;
+  const std::uint64_t length = next - end;
   if (std::find(k_lengths.begin(), k_lengths.end(), length) == k_lengths.end() ||
-      !zip::is_descriptor(as_bytes(records.between(extent.end, static_cast<std::size_t>(length))),
+      !zip::is_descriptor(as_bytes(records.between(end, static_cast<std::size_t>(length))),
                           entry)) {
     refuse("archive-invalid", subject,
            "expected a data descriptor that agrees with the directory, found " +
                std::to_string(length) + " other bytes after its data");
   }
-  extent.end = next;
-  return extent;
+  return next;
 }
 
 /// Holds the local headers against the directory; every byte before it belongs to
-/// one member.  Returns the offset of each member's data.
-std::vector<std::uint64_t> check_locals(const std::vector<CentralEntry>& entries,
-                                        const zip::EndRecord& end, MemberRecords& records,
-                                        const std::string& archive) {
-  std::vector<std::uint64_t> data_offsets;
-  data_offsets.reserve(entries.size());
+/// one member.  Returns the length of each local header.
+std::vector<std::uint32_t> check_locals(const zip::Directory& directory, const zip::EndRecord& end,
+                                        MemberRecords& records, const std::string& archive) {
+  std::vector<std::uint32_t> header_bytes;
+  header_bytes.reserve(directory.size());
   std::uint64_t position = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const CentralEntry& entry = entries[i];
-    const std::string subject =
-        archive + ": " + printable(zip::decode_name(entry.raw_name, entry.flags));
+  for (std::size_t i = 0; i < directory.size(); ++i) {
+    const CentralEntry entry = directory[i];
+    const std::string subject = subject_of(entry, archive);
     if (entry.local_offset != position) {
       refuse("archive-invalid", subject,
              "expected its local header at offset " + std::to_string(position) +
@@ -158,17 +208,16 @@ std::vector<std::uint64_t> check_locals(const std::vector<CentralEntry>& entries
                  std::to_string(entry.compressed_bytes));
     }
     const std::uint64_t next =
-        i + 1 < entries.size() ? entries[i + 1].local_offset : end.directory_offset;
-    const Extent extent = check_extent(entry, local, next, records, subject);
-    data_offsets.push_back(extent.data_offset);
-    position = extent.end;
+        i + 1 < directory.size() ? directory[i + 1].local_offset : end.directory_offset;
+    position = end_of_data(entry, local, next, records, subject);
+    header_bytes.push_back(static_cast<std::uint32_t>(local.header_bytes));
   }
   if (position != end.directory_offset) {
     refuse("archive-invalid", archive,
            "expected the directory at offset " + std::to_string(position) +
                ", where the last member ends, found it at " + std::to_string(end.directory_offset));
   }
-  return data_offsets;
+  return header_bytes;
 }
 
 }  // namespace
@@ -196,34 +245,34 @@ void check_limits(const zip::EndRecord& end, std::uint64_t size_bytes, const Npz
   hold("members", limits.max_members, end.entries);
 }
 
-std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
-                                     const NpzLimits& limits, MemberRecords& records,
-                                     const std::string& subject) {
-  std::vector<CentralEntry> entries = zip::parse_directory(directory, end, subject);
-  std::stable_sort(
-      entries.begin(), entries.end(),
-      [](const CentralEntry& a, const CentralEntry& b) { return a.local_offset < b.local_offset; });
-  const std::vector<std::uint64_t> data_offsets = check_locals(entries, end, records, subject);
-  std::vector<NpzMember> members;
-  members.reserve(entries.size());
+void check_header_limits(const NpyHeaders& headers, const NpzLimits& limits,
+                         const std::string& subject) {
+  if (headers.held_bytes() <= limits.max_header_bytes) return;
+  refuse("too-large", subject,
+         "bytes of all dtypes and shapes: expected at most " +
+             std::to_string(limits.max_header_bytes) + ", found more");
+}
+
+NpzMembers audit_members(Bytes directory_bytes, const zip::EndRecord& end, const NpzLimits& limits,
+                         MemberRecords& records, const std::string& subject) {
+  const zip::Directory directory(directory_bytes, end, subject);
+  const std::vector<std::uint32_t> local_header_bytes =
+      check_locals(directory, end, records, subject);
+  Names(directory, subject).check();
+  NpzMembers members;
   std::uint64_t unpacked_bytes = 0;
-  for (const CentralEntry& entry : entries) {
-    members.push_back(check_entry(entry, subject));
-    members.back().data_offset = data_offsets[members.size() - 1];
+  for (std::size_t i = 0; i < directory.size(); ++i) {
+    const CentralEntry entry = directory[i];
+    NpzMember member = check_entry(entry, subject);
+    member.data_offset = entry.local_offset + local_header_bytes[i];
+    const std::string about = member_subject(subject, member);
     if (entry.size_bytes > limits.max_bytes - unpacked_bytes) {
-      refuse("too-large", member_subject(subject, members.back()),
+      refuse("too-large", about,
              "bytes of all arrays, unpacked: expected at most " + std::to_string(limits.max_bytes) +
                  ", found " + std::to_string(entry.size_bytes) + " here after " +
                  std::to_string(unpacked_bytes));
     }
     unpacked_bytes += entry.size_bytes;
-  }
-  check_distinct(members, subject);
-
-  std::uint64_t header_text_bytes = 0;
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    NpzMember& member = members[i];
-    const std::string about = member_subject(subject, member);
     member.header = records.npy(i, member, about);
     if (member.header.data_bytes > member.size_bytes ||
         member.header.header_bytes != member.size_bytes - member.header.data_bytes) {
@@ -233,12 +282,8 @@ std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
                  ", shape " + format_shape(member.header.shape) + "), found " +
                  std::to_string(member.size_bytes) + " bytes in all");
     }
-    header_text_bytes += member.header.descr.size();
-    if (header_text_bytes > limits.max_directory_bytes) {
-      refuse("too-large", about,
-             "bytes of all dtypes: expected at most " + std::to_string(limits.max_directory_bytes) +
-                 ", found more");
-    }
+    members.push_back(member);
+    check_header_limits(members.headers(), limits, about);
   }
   return members;
 }

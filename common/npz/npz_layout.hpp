@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "npz/npz_auditor.hpp"
 #include "npz/zip_format.hpp"
@@ -29,9 +28,12 @@ void check_limits(const zip::EndRecord& end, std::uint64_t size_bytes, const Npz
 
 /// The whole audit, given the directory's bytes; its members account for every
 /// byte before the directory.
-std::vector<NpzMember> audit_members(Bytes directory, const zip::EndRecord& end,
-                                     const NpzLimits& limits, MemberRecords& records,
-                                     const std::string& subject);
+NpzMembers audit_members(Bytes directory, const zip::EndRecord& end, const NpzLimits& limits,
+                         MemberRecords& records, const std::string& subject);
+
+/// Refuses (`too-large`) what is beyond the limits of dtypes and shapes.
+void check_header_limits(const NpyHeaders& headers, const NpzLimits& limits,
+                         const std::string& subject);
 
 /// `sim.npz: ball/x.npy`.
 std::string member_subject(const std::string& subject, const NpzMember& member);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 #include <exception>
 #include <utility>
 
@@ -10,23 +11,75 @@
 namespace mad {
 namespace {
 
-/// What was seen of one member while it passed by.
-struct SeenMember {
-  zip::LocalHeader local;
-  NpyHeader npy;
+/// What was seen of the members while they passed by, held in some 50 bytes each.
+class SeenMembers {
+ public:
+  void push_back(const zip::LocalHeader& local) {
+    Entry entry{};
+    entry.compressed_bytes = local.compressed_bytes;
+    entry.size_bytes = local.size_bytes;
+    entry.name_offset = name_bytes_;
+    entry.name_bytes = static_cast<std::uint16_t>(local.raw_name.size());
+    entry.header_bytes = static_cast<std::uint32_t>(local.header_bytes);
+    entry.flags = local.flags;
+    entry.method = local.method;
+    entry.promised_crc32 = local.crc32;
+    entries_.push_back(entry);
+    names_.insert(names_.end(), local.raw_name.begin(), local.raw_name.end());
+    name_bytes_ += static_cast<std::uint32_t>(local.raw_name.size());
+  }
+
+  zip::LocalHeader local(std::size_t index) const {
+    const Entry& entry = entries_[index];
+    zip::LocalHeader local;
+    const auto name = names_.begin() + entry.name_offset;
+    local.raw_name.assign(name, name + entry.name_bytes);
+    local.flags = entry.flags;
+    local.crc32 = entry.promised_crc32;
+    local.method = entry.method;
+    local.compressed_bytes = entry.compressed_bytes;
+    local.size_bytes = entry.size_bytes;
+    local.header_bytes = entry.header_bytes;
+    return local;
+  }
+
+  void add_npy(const NpyHeader& header) { npy_headers_.push_back(header); }
+  void add_data(Bytes bytes) { entries_.back().crc32 = crc32(entries_.back().crc32, bytes); }
+
+  std::size_t size() const { return entries_.size(); }
+  std::uint64_t name_bytes() const { return name_bytes_; }
   /// Of the bytes themselves.
-  std::uint32_t crc32 = 0;
+  std::uint32_t data_crc32(std::size_t index) const { return entries_[index].crc32; }
+  const NpyHeaders& npy_headers() const { return npy_headers_; }
+
+ private:
+  struct Entry {
+    std::uint64_t compressed_bytes;
+    std::uint64_t size_bytes;
+    std::uint32_t name_offset;
+    std::uint32_t header_bytes;
+    std::uint32_t promised_crc32;
+    std::uint32_t crc32;
+    std::uint16_t name_bytes;
+    std::uint16_t flags;
+    std::uint16_t method;
+  };
+
+  std::deque<Entry> entries_;
+  std::deque<char> names_;
+  std::uint32_t name_bytes_ = 0;
+  NpyHeaders npy_headers_;
 };
 
 class SeenRecords final : public MemberRecords {
  public:
-  SeenRecords(std::vector<SeenMember>& seen, std::size_t first_failed, std::exception_ptr failure)
+  SeenRecords(const SeenMembers& seen, std::size_t first_failed, std::exception_ptr failure)
       // NOLINTNEXTLINE(bugprone-throw-keyword-missing): kept, not thrown.
       : seen_(seen), first_failed_(first_failed), failure_(std::move(failure)) {}
 
   zip::LocalHeader local(std::size_t index, const zip::CentralEntry& entry,
                          const std::string& subject) override {
-    if (index < seen_.size()) return std::move(seen_[index].local);
+    if (index < seen_.size()) return seen_.local(index);
     throw Error(ExitCode::refused, "archive-invalid", subject,
                 "expected its local header at offset " + std::to_string(entry.local_offset) +
                     ", found only " + std::to_string(seen_.size()) + " members");
@@ -34,13 +87,13 @@ class SeenRecords final : public MemberRecords {
 
   NpyHeader npy(std::size_t index, const NpzMember&, const std::string&) override {
     if (index == first_failed_) std::rethrow_exception(failure_);
-    return std::move(seen_[index].npy);
+    return seen_.npy_headers()[index];
   }
 
   std::string between(std::uint64_t, std::size_t) override { return {}; }
 
  private:
-  std::vector<SeenMember>& seen_;
+  const SeenMembers& seen_;
   std::size_t first_failed_;
   std::exception_ptr failure_;
 };
@@ -72,12 +125,13 @@ struct NpzStreamAuditor::State {
   std::size_t wanted = 4;
   /// Of the current member's data, still to come.
   std::uint64_t data_left = 0;
-  std::vector<SeenMember> seen;
-  std::uint64_t held_bytes = 0;
+  SeenMembers seen;
   std::uint64_t tail_offset = 0;
   std::vector<std::byte> tail;
   /// What ended `lost`.
   std::exception_ptr defect;
+  /// Of the member that is passing by.
+  std::string last_name;
   /// The first array header that is none; the archive can still be followed.
   std::size_t first_failed = SIZE_MAX;
   std::exception_ptr failure;
@@ -86,7 +140,7 @@ struct NpzStreamAuditor::State {
     while (!bytes.empty() && phase != Phase::lost && phase != Phase::not_followable) {
       if (phase == Phase::data) {
         const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(data_left, bytes.size()));
-        seen.back().crc32 = crc32(seen.back().crc32, bytes.first(n));
+        seen.add_data(bytes.first(n));
         data_left -= n;
         bytes = bytes.subspan(n);
         if (data_left == 0) expect(Phase::signature, 4);
@@ -153,40 +207,37 @@ struct NpzStreamAuditor::State {
   void advance_local() {
     const std::string about =
         subject + ": member " + std::to_string(seen.size() + 1) + " of the archive";
-    SeenMember member;
-    member.local = zip::parse_local(gathered, about);
-    const zip::LocalHeader& local = member.local;
+    const zip::LocalHeader local = zip::parse_local(gathered, about);
     if ((local.flags & zip::k_flag_descriptor) != 0 || local.method == 8) {
       phase = Phase::not_followable;
       return;
     }
     hold(seen.size() + 1, limits.max_members, "members");
-    held_bytes += local.raw_name.size();
-    hold(held_bytes, limits.max_directory_bytes, "bytes of the directory");
+    hold(seen.name_bytes() + local.raw_name.size(), limits.max_directory_bytes,
+         "bytes of the directory");
     data_left = local.compressed_bytes;
     record_offset += gathered.size() + data_left;
-    seen.push_back(std::move(member));
+    seen.push_back(local);
+    last_name = zip::decode_name(local.raw_name, local.flags);
     gathered.clear();
     expect(Phase::npy_preamble,
            static_cast<std::size_t>(std::min<std::uint64_t>(k_npy_preamble_bytes, data_left)));
   }
 
   void advance_npy() {
-    SeenMember& member = seen.back();
     const Bytes bytes = gathered;
+    NpyHeader header;
     try {
-      member.npy = parse_npy_header(
-          bytes,
-          subject + ": " + printable(zip::decode_name(member.local.raw_name, member.local.flags)));
+      header = parse_npy_header(bytes, subject + ": " + printable(last_name));
     } catch (const Error&) {
       if (!failure) {
         first_failed = seen.size() - 1;
         failure = std::current_exception();
       }
     }
-    held_bytes += member.npy.descr.size();
-    hold(held_bytes, limits.max_directory_bytes, "bytes of names and dtypes");
-    member.crc32 = crc32(0, bytes);
+    seen.add_npy(header);
+    check_header_limits(seen.npy_headers(), limits, subject);
+    seen.add_data(bytes);
     data_left -= bytes.size();
     if (data_left == 0) {
       expect(Phase::signature, 4);
@@ -201,7 +252,7 @@ struct NpzStreamAuditor::State {
                 std::string(what) + ": expected at most " + std::to_string(most) + ", found more");
   }
 
-  std::vector<NpzMember> finish() {
+  NpzMembers finish() {
     check_limits({}, position, limits, subject);
     if (defect) std::rethrow_exception(defect);
     if (phase != Phase::tail) {
@@ -210,7 +261,10 @@ struct NpzStreamAuditor::State {
                       std::to_string(position) + " bytes without one",
                   "the archive is cut short, or no npz");
     }
-    const Bytes all = tail;
+    // Gone with the refusal, if it comes to one: an audit of the file may follow.
+    const SeenMembers passed = std::move(seen);
+    const std::vector<std::byte> held = std::move(tail);
+    const Bytes all = held;
     const zip::EndRecord end =
         zip::parse_end(all.last(std::min(all.size(), zip::k_max_end_bytes)), position, subject);
     check_limits(end, position, limits, subject);
@@ -219,11 +273,12 @@ struct NpzStreamAuditor::State {
                   "end record: expected the directory at offset " + std::to_string(tail_offset) +
                       ", found " + std::to_string(end.directory_offset));
     }
-    SeenRecords records(seen, first_failed, failure);
+    SeenRecords records(passed, first_failed, failure);
     auto members = audit_members(all.first(static_cast<std::size_t>(end.directory_bytes)), end,
                                  limits, records, subject);
     for (std::size_t i = 0; i < members.size(); ++i) {
-      check_crc(members[i].crc32, seen[i].crc32, member_subject(subject, members[i]));
+      const NpzMember member = members[i];
+      check_crc(member.crc32, passed.data_crc32(i), member_subject(subject, member));
     }
     return members;
   }
@@ -251,7 +306,7 @@ bool NpzStreamAuditor::followable() const {
   return state_->phase != State::Phase::not_followable;
 }
 
-std::vector<NpzMember> NpzStreamAuditor::finish() {
+NpzMembers NpzStreamAuditor::finish() {
   return state_->finish();
 }
 

@@ -1,8 +1,10 @@
 #include "npz/zip_format.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.hpp"
+#include "hash/crc32.hpp"
 
 namespace mad::zip {
 namespace {
@@ -28,53 +30,109 @@ std::string disagree(std::string_view field, std::uint64_t expected, std::uint64
          std::to_string(found);
 }
 
-/// Calls `visit(id, data)` for each extra field.
-template <class Visit>
-void for_each_extra(Bytes extra, const std::string& subject, Visit visit) {
-  while (!extra.empty()) {
-    if (extra.size() < 4 || get16(extra, 2) > extra.size() - 4) {
-      invalid_zip(subject, "extra field: expected an id, a length and as many bytes, found " +
-                               std::to_string(extra.size()) + " bytes left");
-    }
-    const std::size_t length = get16(extra, 2);
-    visit(get16(extra, 0), extra.subspan(4, length));
-    extra = extra.subspan(4 + length);
-  }
-}
+/// Where an extra field or a header stands, for errors alone: most archives have none.
+using Place = std::function<std::string()>;
 
-/// The ZIP64 field, where there is one; refuses what would give a member another
-/// name or key than the one checked here.
+/// The ZIP64 field, where there is one.
 struct Zip64 {
   bool present = false;
   Bytes data;
 };
 
-Zip64 read_extras(Bytes extra, const std::string& subject) {
+/// Refuses a second name (Info-ZIP's, id 0x7075) unless it is the one that stands in the
+/// header: newer readers, Python 3.13's among them, go by it, others do not.
+void check_second_name(Bytes data, std::string_view raw_name, std::uint16_t flags,
+                       const Place& place) {
+  constexpr std::size_t k_start_bytes = 5;
+  const std::string name = decode_name(raw_name, flags);
+  if (data.size() < k_start_bytes || data[0] != std::byte{1} ||
+      get32(data, 1) != crc32(0, as_bytes(raw_name)) ||
+      as_text(data.subspan(k_start_bytes)) != name) {
+    invalid_zip(place(), "extra field: expected no second name (id 0x7075) but " + printable(name) +
+                             ", found something else");
+  }
+}
+
+/// Refuses what would give a member another name, key or size than the one checked here.
+Zip64 read_extras(Bytes extra, std::string_view raw_name, std::uint16_t flags, const Place& place) {
   constexpr std::uint16_t k_unicode_path = 0x7075;
   constexpr std::uint16_t k_strong_encryption = 0x0017;
   constexpr std::uint16_t k_aes = 0x9901;
   Zip64 zip64;
-  for_each_extra(extra, subject, [&](std::uint16_t id, Bytes data) {
-    if (id == k_unicode_path) invalid_zip(subject, "extra field: found a second name (id 0x7075)");
+  bool second_name = false;
+  while (!extra.empty()) {
+    if (extra.size() < 4 || get16(extra, 2) > extra.size() - 4) {
+      invalid_zip(place(), "extra field: expected an id, a length and as many bytes, found " +
+                               std::to_string(extra.size()) + " bytes left");
+    }
+    const std::uint16_t id = get16(extra, 0);
+    const Bytes data = extra.subspan(4, get16(extra, 2));
+    extra = extra.subspan(4 + data.size());
     if (id == k_strong_encryption || id == k_aes) {
-      throw Error(ExitCode::refused, "member-encrypted", subject,
+      throw Error(ExitCode::refused, "member-encrypted", place(),
                   "expected a plain member, found an extra field of an encrypted one");
     }
-    if (id != k_extra_zip64) return;
-    if (zip64.present) invalid_zip(subject, "extra field: found two ZIP64 fields");
-    zip64 = {true, data};
-  });
+    if (id == k_unicode_path) {
+      if (second_name) invalid_zip(place(), "extra field: found two second names (id 0x7075)");
+      second_name = true;
+      check_second_name(data, raw_name, flags, place);
+    }
+    if (id == k_extra_zip64) {
+      if (zip64.present) invalid_zip(place(), "extra field: found two ZIP64 fields");
+      zip64 = {true, data};
+    }
+  }
   return zip64;
 }
 
 /// Takes the next 8 bytes of the ZIP64 field in place of 0xFFFFFFFF.
-void take64(std::uint64_t& value, Bytes& data, const std::string& subject) {
+void take64(std::uint64_t& value, Bytes& data, const Place& place) {
   if (data.size() < 8) {
-    invalid_zip(subject,
+    invalid_zip(place(),
                 "ZIP64 field: expected 8 more bytes, found " + std::to_string(data.size()));
   }
   value = get64(data, 0);
   data = data.subspan(8);
+}
+
+/// Of the entry whose fixed part is at the start of `start`.
+std::size_t central_bytes(Bytes start) {
+  return k_central_bytes + get16(start, 28) + get16(start, 30) + get16(start, 32);
+}
+
+/// `bytes` is the whole entry.
+CentralEntry parse_central(Bytes bytes, const std::string& archive) {
+  const std::size_t name_bytes = get16(bytes, 28);
+  CentralEntry entry;
+  entry.version_needed = std::to_integer<std::uint8_t>(bytes[6]);
+  entry.flags = get16(bytes, 8);
+  entry.method = get16(bytes, 10);
+  entry.crc32 = get32(bytes, 16);
+  entry.compressed_bytes = get32(bytes, 20);
+  entry.size_bytes = get32(bytes, 24);
+  entry.external_attributes = get32(bytes, 38);
+  entry.local_offset = get32(bytes, 42);
+  entry.raw_name = as_text(bytes.subspan(k_central_bytes, name_bytes));
+  const Place place = [&] {
+    return archive + ": " + printable(decode_name(entry.raw_name, entry.flags)) + ": directory";
+  };
+  if (get16(bytes, 34) != 0) invalid_zip(place(), disagree("disk", 0, get16(bytes, 34)));
+  const Bytes extra = bytes.subspan(k_central_bytes + name_bytes, get16(bytes, 30));
+  Zip64 zip64 = read_extras(extra, entry.raw_name, entry.flags, place);
+  if (entry.size_bytes == k_in_zip64) take64(entry.size_bytes, zip64.data, place);
+  if (entry.compressed_bytes == k_in_zip64) take64(entry.compressed_bytes, zip64.data, place);
+  if (entry.local_offset == k_in_zip64) take64(entry.local_offset, zip64.data, place);
+  // Some writers give more than was asked for, some readers go by it.
+  for (; zip64.data.size() >= 8; zip64.data = zip64.data.subspan(8)) {
+    const std::uint64_t value = get64(zip64.data, 0);
+    if (value == 0 || value == entry.size_bytes || value == entry.compressed_bytes ||
+        value == entry.local_offset) {
+      continue;
+    }
+    invalid_zip(place(), "ZIP64 field: expected the sizes and the offset of the entry, found " +
+                             std::to_string(value));
+  }
+  return entry;
 }
 
 /// A field of the plain end record beside its ZIP64 twin.
@@ -119,9 +177,13 @@ EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& sub
     invalid_zip(subject, "expected a ZIP archive of at least 22 bytes, found " +
                              std::to_string(tail.size()));
   }
-  // The last one, as zipfile looks for it.
-  const std::size_t at = text.rfind("PK\5\6", tail.size() - k_end_bytes);
-  if (at == std::string_view::npos) {
+  constexpr std::string_view k_signature = "PK\5\6";
+  // As zipfile looks for it: at the end, without a comment, else the last one that there is.
+  std::size_t at = tail.size() - k_end_bytes;
+  if (text.substr(at, 4) != k_signature || get16(tail, tail.size() - 2) != 0) {
+    at = text.rfind(k_signature);
+  }
+  if (at == std::string_view::npos || tail.size() - at < k_end_bytes) {
     invalid_zip(subject, "expected a ZIP end record at the archive's end, found none",
                 "the archive is cut short, or no npz");
   }
@@ -183,53 +245,46 @@ EndRecord parse_end(Bytes tail, std::uint64_t size_bytes, const std::string& sub
   return record;
 }
 
-std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
-                                          const std::string& subject) {
-  std::vector<CentralEntry> entries;
+Directory::Directory(Bytes bytes, const EndRecord& end, const std::string& subject)
+    : bytes_(bytes) {
+  struct Listed {
+    std::uint64_t local_offset;
+    std::uint32_t offset;
+  };
+  std::vector<Listed> listed;
   // What the record claims is bounded by what the bytes can hold.
-  entries.reserve(static_cast<std::size_t>(
-      std::min<std::uint64_t>(end.entries, directory.size() / k_central_bytes)));
-  while (!directory.empty()) {
-    if (directory.size() < k_central_bytes || get32(directory, 0) != k_central_signature) {
-      invalid_zip(subject, "directory: expected entry " + std::to_string(entries.size() + 1) +
-                               ", found something else in its last " +
-                               std::to_string(directory.size()) + " bytes");
+  listed.reserve(static_cast<std::size_t>(
+      std::min<std::uint64_t>(end.entries, bytes.size() / k_central_bytes)));
+  for (std::size_t offset = 0; offset < bytes.size();) {
+    const Bytes rest = bytes.subspan(offset);
+    if (rest.size() < k_central_bytes || get32(rest, 0) != k_central_signature) {
+      invalid_zip(subject, "directory: expected entry " + std::to_string(listed.size() + 1) +
+                               ", found something else in its last " + std::to_string(rest.size()) +
+                               " bytes");
     }
-    const std::size_t name_bytes = get16(directory, 28);
-    const std::size_t extra_bytes = get16(directory, 30);
-    const std::size_t comment_bytes = get16(directory, 32);
-    const std::size_t length = k_central_bytes + name_bytes + extra_bytes + comment_bytes;
-    if (length > directory.size()) {
-      invalid_zip(subject, "directory: entry " + std::to_string(entries.size() + 1) +
-                               ": expected " + std::to_string(length) + " bytes, found " +
-                               std::to_string(directory.size()));
+    const std::size_t length = central_bytes(rest);
+    if (length > rest.size()) {
+      invalid_zip(subject, "directory: entry " + std::to_string(listed.size() + 1) + ": expected " +
+                               std::to_string(length) + " bytes, found " +
+                               std::to_string(rest.size()));
     }
-    CentralEntry entry;
-    entry.version_needed = std::to_integer<std::uint8_t>(directory[6]);
-    entry.flags = get16(directory, 8);
-    entry.method = get16(directory, 10);
-    entry.crc32 = get32(directory, 16);
-    entry.compressed_bytes = get32(directory, 20);
-    entry.size_bytes = get32(directory, 24);
-    entry.external_attributes = get32(directory, 38);
-    entry.local_offset = get32(directory, 42);
-    entry.raw_name = as_text(directory.subspan(k_central_bytes, name_bytes));
-    const std::string about =
-        subject + ": " + printable(decode_name(entry.raw_name, entry.flags)) + ": directory";
-    if (get16(directory, 34) != 0) invalid_zip(about, disagree("disk", 0, get16(directory, 34)));
-    const Zip64 zip64 =
-        read_extras(directory.subspan(k_central_bytes + name_bytes, extra_bytes), about);
-    Bytes wide = zip64.data;
-    if (entry.size_bytes == k_in_zip64) take64(entry.size_bytes, wide, about);
-    if (entry.compressed_bytes == k_in_zip64) take64(entry.compressed_bytes, wide, about);
-    if (entry.local_offset == k_in_zip64) take64(entry.local_offset, wide, about);
-    entries.push_back(entry);
-    directory = directory.subspan(length);
+    const CentralEntry entry = parse_central(rest.first(length), subject);
+    listed.push_back({entry.local_offset, static_cast<std::uint32_t>(offset)});
+    offset += length;
   }
-  if (entries.size() != end.entries) {
-    invalid_zip(subject, disagree("end record: entries", entries.size(), end.entries));
+  if (listed.size() != end.entries) {
+    invalid_zip(subject, disagree("end record: entries", listed.size(), end.entries));
   }
-  return entries;
+  std::stable_sort(listed.begin(), listed.end(), [](const Listed& a, const Listed& b) {
+    return a.local_offset < b.local_offset;
+  });
+  offsets_.reserve(listed.size());
+  for (const Listed& entry : listed) offsets_.push_back(entry.offset);
+}
+
+CentralEntry Directory::operator[](std::size_t index) const {
+  const Bytes rest = bytes_.subspan(offsets_[index]);
+  return parse_central(rest.first(central_bytes(rest)), {});
 }
 
 std::size_t local_header_bytes(Bytes start) {
@@ -250,7 +305,9 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
   local.header_bytes = bytes.size();
   const std::size_t name_bytes = get16(bytes, 26);
   local.raw_name = as_text(bytes.subspan(k_local_bytes, name_bytes));
-  const Zip64 zip64 = read_extras(bytes.subspan(k_local_bytes + name_bytes), subject);
+  const Place place = [&] { return subject + ": local header"; };
+  const Zip64 zip64 =
+      read_extras(bytes.subspan(k_local_bytes + name_bytes), local.raw_name, local.flags, place);
   const bool masks_size = local.size_bytes == k_in_zip64;
   const bool masks_compressed = local.compressed_bytes == k_in_zip64;
   if (masks_size != masks_compressed) {
@@ -261,8 +318,8 @@ LocalHeader parse_local(Bytes bytes, const std::string& subject) {
   Bytes wide = zip64.data;
   std::uint64_t size_bytes = 0;
   std::uint64_t compressed_bytes = 0;
-  take64(size_bytes, wide, subject + ": local header");
-  take64(compressed_bytes, wide, subject + ": local header");
+  take64(size_bytes, wide, place);
+  take64(compressed_bytes, wide, place);
   if (masks_size) {
     local.size_bytes = size_bytes;
     local.compressed_bytes = compressed_bytes;

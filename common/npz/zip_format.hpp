@@ -72,9 +72,19 @@ struct CentralEntry {
   std::uint32_t external_attributes = 0;
 };
 
-/// All entries, in the directory's order.
-std::vector<CentralEntry> parse_directory(Bytes directory, const EndRecord& end,
-                                          const std::string& subject);
+/// The entries of a central directory, in the order of their local headers.  Holds four
+/// bytes of each; an entry is parsed anew when it is asked for.
+class Directory {
+ public:
+  /// `bytes` must outlive it.
+  Directory(Bytes bytes, const EndRecord& end, const std::string& subject);
+  std::size_t size() const { return offsets_.size(); }
+  CentralEntry operator[](std::size_t index) const;
+
+ private:
+  Bytes bytes_;
+  std::vector<std::uint32_t> offsets_;
+};
 
 /// A local header.
 struct LocalHeader {

@@ -176,7 +176,7 @@ class Resume {
   std::unique_ptr<NpzStaging> staging_;
   std::optional<std::string> manifest_;
   std::optional<std::string> signature_;
-  std::vector<NpzMember> members_;
+  NpzMembers members_;
 };
 
 }  // namespace

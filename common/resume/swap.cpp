@@ -239,7 +239,7 @@ void StateSwap::require_present_topology(const Topology& incoming, const std::st
   if (directory) state_->check_topology(directory.get());
 }
 
-void StateSwap::unpack(int archive, const std::vector<NpzMember>& members, AfterUnpacking after,
+void StateSwap::unpack(int archive, const NpzMembers& members, AfterUnpacking after,
                        const std::string& subject) {
   require_distinct_paths(members, subject);
   unpack_members(state_->tree.get(), archive, members, state_->inheritance, after,

@@ -6,7 +6,7 @@
 
 #include "io/file.hpp"
 #include "manifest/topology.hpp"
-#include "npz/npz_member.hpp"
+#include "npz/npz_members.hpp"
 #include "resume/unpack.hpp"
 
 namespace mad {
@@ -69,7 +69,7 @@ class StateSwap {
   /// Unpacks an audited archive beside the directory, checking every CRC, and syncs it.
   /// Refuses, besides, keys that cannot all be files at once (`member-collision`) or whose
   /// files would be hidden (`member-name`).
-  void unpack(int archive, const std::vector<NpzMember>& members, AfterUnpacking after,
+  void unpack(int archive, const NpzMembers& members, AfterUnpacking after,
               const std::string& subject);
 
   /// Makes the unpacked arrays the directory's.

@@ -124,7 +124,7 @@ class Linker {
 
 }  // namespace
 
-void require_distinct_paths(const std::vector<NpzMember>& members, const std::string& subject) {
+void require_distinct_paths(const NpzMembers& members, const std::string& subject) {
   std::set<std::string> files;
   for (const NpzMember& member : members) {
     if (is_hidden(member.key)) {
@@ -156,7 +156,7 @@ void inherit(int fd, const struct ::stat& from, const std::string& subject) {
   if (fchmod(fd, from.st_mode & 07777U) != 0) throw output_error("set the mode of", subject, errno);
 }
 
-void unpack_members(int tree, int archive, const std::vector<NpzMember>& members,
+void unpack_members(int tree, int archive, const NpzMembers& members,
                     const Inheritance& inheritance, AfterUnpacking after, Durability durability,
                     const std::string& subject) {
   const mode_t mask = current_umask();

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "io/file.hpp"
-#include "npz/npz_member.hpp"
+#include "npz/npz_members.hpp"
 #include "resume/listing.hpp"
 
 namespace mad {
@@ -12,7 +12,7 @@ namespace mad {
 /// Refuses keys that cannot all be files of one directory: `a/b` wants a file where
 /// `a/b.npy/c` wants a directory (`member-collision`), or whose files no reader of a state
 /// would see, because a component begins with a dot (`member-name`).
-void require_distinct_paths(const std::vector<NpzMember>& members, const std::string& subject);
+void require_distinct_paths(const NpzMembers& members, const std::string& subject);
 
 /// Who new files and directories belong to, and how they are made, by what they replace.
 struct Inheritance {
@@ -27,7 +27,7 @@ enum class AfterUnpacking { archive_kept, archive_spent };
 
 /// Writes each member as `KEY.npy` under `tree`, an empty directory of ours, checking
 /// CRCs and lengths on the way, then syncs files and directories, `tree` included.
-void unpack_members(int tree, int archive, const std::vector<NpzMember>& members,
+void unpack_members(int tree, int archive, const NpzMembers& members,
                     const Inheritance& inheritance, AfterUnpacking after, Durability durability,
                     const std::string& subject);
 

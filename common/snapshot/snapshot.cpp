@@ -213,7 +213,7 @@ FileDigests digest_file(int file, const std::string& subject, std::string_view p
   return digests;
 }
 
-Topology topology_of(const std::vector<NpzMember>& members) {
+Topology topology_of(const NpzMembers& members) {
   Topology topology;
   for (const NpzMember& member : members) {
     topology[member.key] = ArrayType{member.header.descr, member.header.shape};
@@ -239,7 +239,7 @@ std::optional<std::int64_t> parse_step(const NpyHeader& header, Bytes item) {
   return static_cast<std::int64_t>(value);
 }
 
-std::optional<std::int64_t> step_of(int archive, const std::vector<NpzMember>& members) {
+std::optional<std::int64_t> step_of(int archive, const NpzMembers& members) {
   for (const NpzMember& member : members) {
     if (member.key != k_step_key) continue;
     if (member.header.data_bytes != member.header.item_bytes || member.header.item_bytes > 8) break;

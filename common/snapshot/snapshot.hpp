@@ -55,7 +55,7 @@ struct FileDigests {
 FileDigests digest_file(int file, const std::string& subject, std::string_view progress_label);
 
 /// The topology of an audited archive.
-Topology topology_of(const std::vector<NpzMember>& members);
+Topology topology_of(const NpzMembers& members);
 
 /// The array that says which step a state is of.
 inline constexpr std::string_view k_step_key = "_meta/step_count";
@@ -64,6 +64,6 @@ inline constexpr std::string_view k_step_key = "_meta/step_count";
 std::optional<std::int64_t> parse_step(const NpyHeader& header, Bytes item);
 
 /// `_meta/step_count` where it is there and parse_step can read it.
-std::optional<std::int64_t> step_of(int archive, const std::vector<NpzMember>& members);
+std::optional<std::int64_t> step_of(int archive, const NpzMembers& members);
 
 }  // namespace mad

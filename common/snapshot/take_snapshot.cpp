@@ -137,22 +137,21 @@ FileDigests copy_npz(const NpzInput& input, Sink& sink, Producer producer) {
 }
 
 /// Taken all the same: the bytes are as NumPy wrote them, and an npz is a snapshot, too.
-void warn_of_hidden_keys(const std::vector<NpzMember>& members, const std::string& subject) {
-  const NpzMember* first = nullptr;
+void warn_of_hidden_keys(const NpzMembers& members, const std::string& subject) {
+  std::string first;
   std::size_t count = 0;
-  for (const NpzMember& member : members) {
-    if (!is_hidden(member.key)) continue;
-    if (first == nullptr) first = &member;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!is_hidden(members.key(i))) continue;
+    if (count == 0) first = members.key(i);
     ++count;
   }
-  if (first == nullptr) return;
+  if (count == 0) return;
   const std::string more = count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";
-  log_warning(printable(subject) + ": " + printable(first->key) + more +
+  log_warning(printable(subject) + ": " + printable(first) + more +
               ": a component begins with '.'; mad-resume --state-dir will refuse this snapshot");
 }
 
-std::vector<NpzMember> check_npz(int archive, std::uint64_t size_bytes,
-                                 const std::string& subject) {
+NpzMembers check_npz(int archive, std::uint64_t size_bytes, const std::string& subject) {
   auto members = audit_npz(archive, size_bytes, NpzLimits{}, subject);
   check_npz_data(archive, members, subject);
   warn_of_hidden_keys(members, subject);

@@ -27,7 +27,7 @@ constexpr std::size_t k_chunks_listed = 8;
 /// Checks an archive that cannot be followed in passing on a thread of its own.
 class SpareChecker {
  public:
-  explicit SpareChecker(std::function<std::vector<NpzMember>()> check) : check_(std::move(check)) {}
+  explicit SpareChecker(std::function<NpzMembers()> check) : check_(std::move(check)) {}
   ~SpareChecker() {
     if (thread_.joinable()) thread_.join();
   }
@@ -45,7 +45,7 @@ class SpareChecker {
     });
   }
 
-  std::vector<NpzMember> finish() {
+  NpzMembers finish() {
     start();
     thread_.join();
     if (failure_) std::rethrow_exception(failure_);
@@ -53,8 +53,8 @@ class SpareChecker {
   }
 
  private:
-  std::function<std::vector<NpzMember>()> check_;
-  std::vector<NpzMember> members_;
+  std::function<NpzMembers()> check_;
+  NpzMembers members_;
   std::exception_ptr failure_;
   std::thread thread_;
 };
@@ -204,7 +204,7 @@ class FileVerifier {
 
   /// What passes by shows that an archive is wrong; only the whole of it shows which
   /// member is, and how.
-  std::vector<NpzMember> finish_following(NpzStreamAuditor& auditor) const {
+  NpzMembers finish_following(NpzStreamAuditor& auditor) const {
     try {
       return auditor.finish();
     } catch (const Error& error) {
@@ -213,7 +213,7 @@ class FileVerifier {
     }
   }
 
-  std::vector<NpzMember> check_archive() const {
+  NpzMembers check_archive() const {
     auto members =
         audit_npz(snapshot_.npz.get(), snapshot_.size_bytes, npz_limits(options_), subject_);
     check_npz_data(snapshot_.npz.get(), members, subject_);
@@ -320,7 +320,7 @@ class FileVerifier {
   OpenSnapshot snapshot_;
   std::optional<Manifest> manifest_;
   FileDigests digests_;
-  std::optional<std::vector<NpzMember>> members_;
+  std::optional<NpzMembers> members_;
   std::optional<Error> structure_error_;
 };
 

@@ -68,7 +68,7 @@ class StreamVerifier {
 
   void finish_hashes();
   void check_whole();
-  std::vector<NpzMember> check_structure();
+  NpzMembers check_structure();
   void release_spool();
   Seal make_seal() const;
 
@@ -403,8 +403,8 @@ void StreamVerifier::check_whole() {
   now_.checked.emplace_back("sha256");
 }
 
-std::vector<NpzMember> StreamVerifier::check_structure() {
-  std::vector<NpzMember> members;
+NpzMembers StreamVerifier::check_structure() {
+  NpzMembers members;
   if (now_.auditor->followable()) {
     members = now_.auditor->finish();
   } else if (now_.flow == Flow::spool) {

@@ -50,6 +50,11 @@ void check_shown(const std::string& text) {
 
 }  // namespace
 
+std::map<std::string, Target>& targets() {
+  static std::map<std::string, Target> known;
+  return known;
+}
+
 void require(bool holds, const char* property) {
   if (holds) return;
   std::fprintf(stderr, "fuzz: does not hold: %s\n", property);

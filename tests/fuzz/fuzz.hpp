@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -10,33 +11,24 @@
 #include "io/fd.hpp"
 #include "io/source.hpp"
 
-/// MAD_FUZZ_TARGET(name) { … input … } is one target, in the file of that name: libFuzzer's
-/// entry where that drives it, else one of the targets that replay_main.cpp runs.  `input`, a
+/// MAD_FUZZ_TARGET(name) { … input … } is one target, in the file of that name.  `input`, a
 /// std::string_view, ends where its memory does.
-#ifdef MAD_FUZZ
-#define MAD_FUZZ_TARGET(name)                                                         \
-  static void fuzz_##name(std::string_view input);                                    \
-  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);  \
-  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) { \
-    mad::fuzz::run(fuzz_##name, data, size);                                          \
-    return 0;                                                                         \
-  }                                                                                   \
-  static void fuzz_##name(std::string_view input)
-#else
 #define MAD_FUZZ_TARGET(name)                                                 \
   static void fuzz_##name(std::string_view input);                            \
   static const mad::fuzz::Registration registered_##name(#name, fuzz_##name); \
   static void fuzz_##name(std::string_view input)
-#endif
 
 namespace mad::fuzz {
 
 using Target = void (*)(std::string_view input);
 
-/// Makes a target known to replay_main.cpp.
+/// All targets by their names.
+std::map<std::string, Target>& targets();
+
+/// Makes a target one of them.
 class Registration {
  public:
-  Registration(const char* name, Target target);
+  Registration(const char* name, Target target) { targets().emplace(name, target); }
 };
 
 void run(Target target, const std::uint8_t* data, std::size_t size);

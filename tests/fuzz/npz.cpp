@@ -12,7 +12,7 @@
 namespace {
 
 /// Whether every member can be read to its end, as what the audit said of it.
-bool reads_whole(const mad::Fd& file, const std::vector<mad::NpzMember>& members) {
+bool reads_whole(const mad::Fd& file, const mad::NpzMembers& members) {
   using mad::fuzz::require;
   bool all = true;
   for (const mad::NpzMember& member : members) {

@@ -17,8 +17,8 @@ inline NpzLimits npz_limits() {
 }
 
 /// Nothing where it is refused.
-inline std::optional<std::vector<NpzMember>> audited(const Fd& file, std::uint64_t size_bytes) {
-  std::optional<std::vector<NpzMember>> members;
+inline std::optional<NpzMembers> audited(const Fd& file, std::uint64_t size_bytes) {
+  std::optional<NpzMembers> members;
   refuses([&] { members = audit_npz(file.get(), size_bytes, npz_limits(), "sim.npz"); });
   return members;
 }

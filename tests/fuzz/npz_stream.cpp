@@ -8,7 +8,7 @@ namespace {
 
 struct Passed {
   bool followable = false;
-  std::optional<std::vector<mad::NpzMember>> members;
+  std::optional<mad::NpzMembers> members;
 };
 
 Passed passed(std::string_view archive, std::size_t piece_bytes) {

@@ -17,11 +17,6 @@
 namespace mad::fuzz {
 namespace {
 
-std::map<std::string, Target>& targets() {
-  static std::map<std::string, Target> known;
-  return known;
-}
-
 /// What is being tried, for the handler.
 std::string input_now;
 
@@ -41,10 +36,6 @@ void replay(Target target, const std::filesystem::path& path) {
 }
 
 }  // namespace
-
-Registration::Registration(const char* name, Target target) {
-  targets().emplace(name, target);
-}
 
 }  // namespace mad::fuzz
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import pathlib
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -108,8 +109,9 @@ def npy_headers():
 def manifests(work, snapshot):
     text = pathlib.Path(f"{snapshot}.manifest.json").read_text(encoding="utf-8")
     yield text
-    yield reference_manifest(snapshot)
-    yield reference_manifest(snapshot, {"session_id": "a\"\u00e9", "n": [1, 2.5e-3, None, True]})
+    reference = shutil.copy(snapshot, work / "reference.npz")
+    for extra in ({}, {"session_id": "a\"\u00e9", "n": [1, 2.5e-3, None, True]}):
+        yield reference_manifest(reference, extra).read_text(encoding="utf-8")
     yield text.replace('"size_bytes": ', '"size_bytes": -')
     yield text.replace('"schema_version": 1', '"schema_version": 1e0')
     yield text.replace("{", '{"sha256": "0", ', 1)

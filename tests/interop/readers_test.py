@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import os
+import shutil
 import zipfile
 
 import every_dtype
@@ -195,24 +196,36 @@ class HonestWriters(madtest.Case):
                     archive.writestr(name, self.files[name])
         self.assert_taken()
 
-    def test_info_zip_made_from_a_directory_with_extended_time_stamps(self):
-        state = self.tmp / "source"
+    def test_what_common_writers_make_of_a_directory(self):
+        """Info-ZIP (time stamps in extra fields, to a pipe, with ZIP64 forced), 7-Zip,
+        libarchive (CMake's, and bsdtar where there is one) and Java's jar."""
+        source = self.tmp / "source"
         for name, data in self.files.items():
-            (state / name).parent.mkdir(parents=True, exist_ok=True)
-            (state / name).write_bytes(data)
-        done = madtest.run("zip", "-q", "-r", "-D", self.npz, *sorted(
-            p.name for p in state.iterdir()), cwd=state)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assert_taken()
-
-    def test_7z_made_from_a_directory(self):
-        state = self.tmp / "source"
-        for name, data in self.files.items():
-            (state / name).parent.mkdir(parents=True, exist_ok=True)
-            (state / name).write_bytes(data)
-        done = madtest.run("7z", "a", "-tzip", "-mx=1", self.npz, *sorted(self.files), cwd=state)
-        self.assertEqual(done.returncode, 0, done.stdout.decode() + done.stderr)
-        self.assert_taken()
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes(data)
+        names = " ".join(sorted(self.files))
+        writers = {
+            "zip": f'zip -q -D "$1" {names}', "zip-9": f'zip -q -9 -D "$1" {names}',
+            "zip-0": f'zip -q -0 -D "$1" {names}', "zip-X": f'zip -q -X -D "$1" {names}',
+            "zip-pipe": f'zip -q -D - {names} | cat >"$1"',
+            "zip-0-pipe": f'zip -q -0 -D - {names} | cat >"$1"',
+            "zip-zip64": f'zip -q -fz -D "$1" {names}',
+            "zip-comment": f'echo comment | zip -q -z -D "$1" {names}',
+            "7z": f'7z a -tzip -mx=1 "$1" {names} >/dev/null',
+            "7z-0": f'7z a -tzip -mx=0 "$1" {names} >/dev/null',
+            "cmake": f'cmake -E tar cf "$1" --format=zip {names}',
+            "bsdtar": f'bsdtar -a -cf "$1" --format=zip {names}',
+            "bsdtar-pipe": f'bsdtar -cf - --format=zip {names} | cat >"$1"',
+            "jar": f'jar cMf "$1" {names}', "jar-0": f'jar c0Mf "$1" {names}',
+        }
+        for writer, command in writers.items():
+            if shutil.which(command.split()[0]) is None:
+                continue
+            with self.subTest(writer):
+                self.npz.unlink(missing_ok=True)
+                done = madtest.run("sh", "-c", command, "sh", self.npz, cwd=source)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assert_taken()
 
     def test_names_beyond_ascii_carry_the_utf8_flag(self):
         self.files = {"n\u00f6de/f\u012beld \u65e5.npy": every_dtype.npy_bytes(np.arange(3))}

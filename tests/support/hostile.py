@@ -448,6 +448,25 @@ def every_case():
     return header_lies() + layout_lies() + name_lies() + data_lies() + npy_lies()
 
 
+def many(count):
+    """A sound archive of `count` arrays, which takes no long time to make."""
+    data, crc = GOOD, zlib.crc32(GOOD)
+    local = struct.pack("<IHHHHHIIIH", 0x04034B50, 20, 0, 0, 0, 0x21, crc, len(data), len(data), 14)
+    central = struct.pack("<IHHHHHHIIIHHHHHI", 0x02014B50, 0x314, 20, 0, 0, 0, 0x21, crc, len(data),
+                          len(data), 14, 0, 0, 0, 0, 0o100644 << 16)
+    names = [b"n/%08d.npy" % number for number in range(count)]
+    size = len(local) + 2 + 14 + len(data)
+    out = bytearray(b"".join(local + b"\0\0" + name + data for name in names))
+    start = len(out)
+    out += b"".join(central + struct.pack("<I", number * size) + name
+                    for number, name in enumerate(names))
+    end = len(out)
+    out += struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, end - start, start)
+    out += struct.pack("<IIQI", 0x07064B50, 0, end, 1)
+    return bytes(out + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, MAX16, MAX16, end - start, start,
+                                   0))
+
+
 def deflate_zeros(head, count):
     """`head` and `count` zeros deflated, and their CRC; neither is ever held whole."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

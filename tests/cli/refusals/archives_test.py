@@ -1,31 +1,19 @@
-"""Archives with one defect each, through every tool that opens an archive."""
+"""Archives with one defect each, through mad-verify; and what is no defect."""
 
-
-import hashlib
-import json
-
+import archive_refusals
 import hostile
 import madtest
 import numpy as np
 import refusal
 
 FRESH = {"ball/pos": np.zeros(2), "ball/vel": np.zeros(2, dtype="<i4")}
-# What reads no array's data cannot see that it is damaged.
-NEEDS_DATA = {c["name"] for c in hostile.data_lies()} | {"local-crc", "central-crc"}
 
 
-class Archives(refusal.BootRefusals):
-    def setUp(self):
-        super().setUp()
-        self.npz = self.tmp / "hostile.npz"
-        self.cases = hostile.every_case()
-
-    def each(self, check):
-        for case in self.cases:
-            self.npz.write_bytes(case["data"])
-            madtest.reference_manifest(self.npz)
-            with self.subTest(case["name"]):
-                check(case)
+class Archives(archive_refusals.ArchiveRefusals):
+    def test_there_are_some_three_hundred_and_each_has_its_name(self):
+        names = {case["name"] for case in self.cases}
+        self.assertEqual(len(names), len(self.cases))
+        self.assertGreaterEqual(len(names), 300)
 
     def test_mad_verify_refuses_each_and_says_why(self):
         def check(case):
@@ -34,68 +22,6 @@ class Archives(refusal.BootRefusals):
             self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
                                 *case["needles"])
             self.assertEqual(madtest.tree(self.tmp), before)
-
-        self.each(check)
-
-    def test_mad_snapshot_takes_none_of_them_and_keeps_the_old_snapshot(self):
-        out = self.tmp / "out"
-        out.mkdir()
-        madtest.reference_snapshot(out / "sim.npz", madtest.small_arrays())
-        before = madtest.tree(out)
-        def check(case):
-            for state, stdin in ((self.npz, None), ("-", self.npz)):
-                done = refusal.measured("mad-snapshot", "-o", out / "sim.npz", state, stdin=stdin)
-                self.assert_refusal(done, case["code"], case["reason"], *case["needles"])
-                self.assertEqual(madtest.tree(out), before)
-
-        self.each(check)
-
-    def test_the_boot_line_starts_the_command_from_its_fresh_state(self):
-        self.fresh_machine(FRESH)
-        self.cases = self.cases[0::3]  # a third of them in each mode
-
-        def check(case):
-            self.assert_boot_goes_on_fresh(self.npz, case["reason"])
-
-        self.each(check)
-
-    def test_the_boot_line_with_chunks_refuses_them_too(self):
-        """With chunks the bytes flow before the end of the archive is known."""
-        self.fresh_machine(FRESH)
-        self.cases = self.cases[1::3]
-        def check(case):
-            path = self.tmp / "hostile.npz.manifest.json"
-            manifest = json.loads(path.read_text())
-            if case["data"]:
-                manifest["chunks"] = {"algorithm": "sha256", "chunk_bytes": 4 << 20,
-                                      "digests": [hashlib.sha256(case["data"]).hexdigest()]}
-            path.write_text(json.dumps(manifest))
-            self.assert_boot_goes_on_fresh(self.npz, case["reason"])
-
-        self.each(check)
-
-    def test_the_boot_line_in_stream_mode_refuses_them_too(self):
-        self.fresh_machine(FRESH)
-        self.cases = self.cases[2::3]
-        def check(case):
-            self.assert_boot_goes_on_fresh(self.npz, case["reason"], "--stream")
-
-        self.each(check)
-
-    def test_mad_manifest_neither_shows_nor_writes_them(self):
-        def check(case):
-            before = madtest.tree(self.tmp)
-            done = refusal.measured("mad-manifest", "topology", self.npz)
-            if case["name"] not in NEEDS_DATA or done.returncode != 0:
-                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
-                                    *case["needles"])
-            self.assertEqual(madtest.tree(self.tmp), before)
-            (self.tmp / "hostile.npz.manifest.json").unlink()
-            done = refusal.measured("mad-manifest", "write", self.npz)
-            if case["name"] not in NEEDS_DATA or done.returncode != 0:
-                self.assert_refusal(done, case["code"], case["reason"], "hostile.npz",
-                                    *case["needles"])
-                self.assertEqual(list(madtest.tree(self.tmp)), ["hostile.npz"])
 
         self.each(check)
 
@@ -152,6 +78,38 @@ class Collisions(refusal.BootRefusals):
                 self.fresh.mkdir(exist_ok=True)
                 why = self.assert_boot_goes_on_fresh(npz, case["reason"])
                 self.assertIn("ball/pos", why)
+
+
+class ManyArrays(refusal.Refusals):
+    """As many as are taken stay within the memory that a tool has; one more is too large."""
+
+    def archive(self, count):
+        npz = self.tmp / "many.npz"
+        npz.write_bytes(hostile.many(count))
+        madtest.reference_manifest(npz)
+        return npz
+
+    def test_as_many_as_are_taken(self):
+        if madtest.SANITIZED:
+            return  # whose memory is another
+        npz = self.archive(1 << 18)
+        done = refusal.measured("mad-verify", npz)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(done.resident_kib, refusal.RESIDENT_KIB)
+        stream = self.tmp / "stream"
+        stream.write_bytes(madtest.run("mad-fetch", npz).stdout)
+        done = refusal.measured("mad-verify", stdin=stream)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(done.resident_kib, refusal.RESIDENT_KIB)
+
+    def test_one_more(self):
+        if madtest.SANITIZED:
+            return
+        npz = self.archive((1 << 18) + 1)
+        done = refusal.measured("mad-verify", npz)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.report["reason"], "too-large")
+        self.assertIn(f"members: expected at most {1 << 18}, found {(1 << 18) + 1}", done.stderr)
 
 
 class Bombs(refusal.BootRefusals):

@@ -14,7 +14,7 @@ namespace mad::test {
 struct Verdict {
   std::string reason;
   std::string what;
-  std::vector<NpzMember> members;
+  NpzMembers members;
 };
 
 inline Verdict from_file(const std::string& bytes, const NpzLimits& limits = {}) {

@@ -82,22 +82,32 @@ TEST_CASE("audit_npz bounds the unpacked bytes, not the ratio") {
   CHECK(verdict.what.find("1000128") != std::string::npos);
 }
 
-TEST_CASE("audit_npz bounds the memory that dtypes take") {
+TEST_CASE(
+    "audit_npz bounds the memory that dtypes and shapes take; what is there twice counts once") {
   RawArchive archive;
   std::string descr = "[";
   for (int i = 0; i < 300; ++i) descr += "('field" + std::to_string(i) + "', '<f4'), ";
   RawMember member;
-  member.npy = npy(descr + "]", "(0,)", "");
   member.method = 8;
   for (int i = 0; i < 50; ++i) {
+    member.npy = npy(descr + "('f" + std::to_string(i) + "', '<f4')]", "(0,)", "");
     member.name = "n/" + std::to_string(i) + ".npy";
     archive.members.push_back(member);
   }
   NpzLimits limits;
-  limits.max_directory_bytes = 100'000;
+  limits.max_header_bytes = 100'000;
   const Verdict verdict = from_file(archive.build(), limits);
   CHECK(verdict.reason == "too-large");
-  CHECK(verdict.what.find("dtypes") != std::string::npos);
+  CHECK(verdict.what.find("dtypes and shapes") != std::string::npos);
+
+  for (RawMember& one : archive.members) one.npy = member.npy;
+  CHECK(from_file(archive.build(), limits).reason.empty());
+
+  limits.max_header_bytes = 200;
+  std::string shape = "(";
+  for (int i = 0; i < 64; ++i) shape += "0, ";
+  for (RawMember& one : archive.members) one.npy = npy("'<f4'", shape + ")", "");
+  CHECK(from_file(archive.build(), limits).reason == "too-large");
 }
 
 TEST_CASE("check_npz_data names the first bad member of many pieces") {

@@ -39,7 +39,7 @@ std::string written(const StateTree& tree, NpzCompression compression = NpzCompr
   return sink.bytes;
 }
 
-std::vector<NpzMember> audited(const std::string& bytes) {
+NpzMembers audited(const std::string& bytes) {
   const Fd fd = file_of(bytes);
   auto members = audit_npz(fd.get(), bytes.size(), {}, "sim.npz");
   check_npz_data(fd.get(), members, "sim.npz");

@@ -10,14 +10,19 @@
 using mad::Durability;
 using mad::Fd;
 using mad::NpzMember;
+using mad::NpzMembers;
 using mad::test::Directory;
 using mad::test::error_from;
 
 namespace {
 
-std::vector<NpzMember> members(const std::vector<std::string>& keys) {
-  std::vector<NpzMember> result(keys.size());
-  for (std::size_t i = 0; i < keys.size(); ++i) result[i].key = keys[i];
+NpzMembers members(const std::vector<std::string>& keys) {
+  NpzMembers result;
+  for (const std::string& key : keys) {
+    NpzMember member;
+    member.key = key;
+    result.push_back(member);
+  }
   return result;
 }
 
