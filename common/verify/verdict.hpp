@@ -13,7 +13,7 @@ enum class CheckResult { ok, bad, not_checked };
 
 /// One check of a snapshot, as a person or a program wants to be told of it.
 struct Finding {
-  /// `schema`, `size`, `sha256`, `chunks`, `structure`, `topology`.
+  /// `schema`, `size`, `sha256`, `chunks`, `structure`, `members`, `topology`.
   std::string check;
   CheckResult result = CheckResult::not_checked;
   /// Where these differ, both are shown.

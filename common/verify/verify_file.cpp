@@ -15,6 +15,7 @@
 #include "base/text.hpp"
 #include "bundle/bundle.hpp"
 #include "manifest/topology.hpp"
+#include "snapshot/members.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/relay.hpp"
@@ -125,8 +126,10 @@ class FileVerifier {
  private:
   void note(const Error& error) {
     // What was found wrong in the bytes says more than that nothing vouches for them.
-    const bool stronger = !verdict_.error || (verdict_.error->reason == "manifest-missing" &&
-                                              error.code == ExitCode::refused);
+    const auto is = [&](const char* reason) { return verdict_.error->reason == reason; };
+    const bool stronger = !verdict_.error ||
+                          (is("manifest-missing") && error.code == ExitCode::refused) ||
+                          (is("sha256-mismatch") && error.reason == "digests-contradict");
     if (stronger) verdict_.error = error;
   }
 
@@ -285,6 +288,16 @@ class FileVerifier {
       detail += (detail.empty() ? "" : "\n") + std::string("expected ") + std::to_string(count) +
                 " chunks, found " + std::to_string(digests_.chunks.size());
     }
+    const bool right_sha256 = manifest_->sha256 == digests_.sha256;
+    if (options_.sha256) {
+      // The one that is trusted has decided.
+    } else if (!first && !right_sha256) {
+      first = digests_contradict(subject_, whole_is_not(manifest_->sha256, digests_.sha256));
+      detail = "every digest is right, and yet sha256 is not";
+    } else if (first && right_sha256) {
+      first =
+          digests_contradict(subject_, "the whole is right and not every chunk\n" + first->message);
+    }
     if (!first) {
       return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
     }
@@ -303,6 +316,18 @@ class FileVerifier {
     add_ok("structure", std::to_string(members_->size()) +
                             (members_->size() == 1 ? " array, " : " arrays, ") +
                             format_size(unpacked) + ", every CRC-32 right");
+    check_members();
+  }
+
+  void check_members() {
+    if (!manifest_ || !manifest_->members) return;
+    try {
+      require_same_members(*manifest_->members, *members_, subject_);
+      add_ok("members", "as the manifest lists them");
+    } catch (const Error& error) {
+      add({"members", CheckResult::bad, "", "", error.what()});
+      note(error);
+    }
   }
 
   void check_topology() {
