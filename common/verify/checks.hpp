@@ -24,6 +24,8 @@ struct VerifyOptions {
   std::optional<std::uint64_t> max_bytes;
   /// For the spool; see open_unnamed_file.
   std::string spool_dir;
+  /// Where to write what is intact of a file.
+  std::optional<std::string> salvage_dir;
   bool stream = false;
   bool unsealed = false;
   bool skip_integrity_check = false;

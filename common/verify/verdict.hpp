@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "verify/damage.hpp"
 
 namespace mad {
 
@@ -34,6 +35,8 @@ struct Verdict {
   std::optional<Error> error;
   /// --skip-integrity-check: that nothing was wrong does not make it verified.
   bool integrity_skipped = false;
+  /// Where it is damaged, once its bytes were refused.
+  std::optional<Damage> damage;
 
   ExitCode code() const { return error ? error->code : ExitCode::ok; }
 };

@@ -19,6 +19,7 @@
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/relay.hpp"
+#include "verify/salvage.hpp"
 
 namespace mad {
 namespace {
@@ -120,6 +121,7 @@ class FileVerifier {
     } catch (const Error& error) {
       note(error);
     }
+    if (was_read_) examine();
     return std::move(verdict_);
   }
 
@@ -131,6 +133,41 @@ class FileVerifier {
                           (is("manifest-missing") && error.code == ExitCode::refused) ||
                           (is("sha256-mismatch") && error.reason == "digests-contradict");
     if (stronger) verdict_.error = error;
+  }
+
+  /// Says where the damage is, and saves what is intact.
+  void examine() {
+    if (verdict_.code() != ExitCode::refused && !options_.salvage_dir) return;
+    Refusal refusal;
+    refusal.npz = snapshot_.npz.get();
+    refusal.size_bytes = digests_.size_bytes;
+    refusal.subject = subject_;
+    refusal.path = npz_path_;
+    refusal.sha256 = digests_.sha256;
+    refusal.manifest = manifest_ ? &*manifest_ : nullptr;
+    refusal.manifest_path = snapshot_.manifest_path;
+    refusal.trusted_sha256 = options_.sha256;
+    refusal.structure_ok = !structure_error_;
+    refusal.error = verdict_.error;
+    snapshot_.manifest.reset();
+    try {
+      if (members_) refusal.step = step_of(refusal.npz, *members_);
+      members_.reset();
+      verdict_.damage = find_damage(refusal);
+      if (options_.salvage_dir) save(refusal);
+    } catch (const Error& error) {
+      // The snapshot's own fault comes first.
+      if (verdict_.error) log_error(error);
+      note(error);
+    }
+  }
+
+  void save(const Refusal& refusal) {
+    const Salvaged salvaged = salvage(refusal, *verdict_.damage, *options_.salvage_dir);
+    log_note(printable(*options_.salvage_dir) + ": " + std::to_string(salvaged.proven) +
+             " proven and " + std::to_string(salvaged.consistent) + " consistent of " +
+             std::to_string(salvaged.proven + salvaged.consistent + salvaged.not_written) +
+             " arrays; salvage.json lists all");
   }
 
   void add(Finding finding) { verdict_.findings.push_back(std::move(finding)); }
@@ -148,6 +185,7 @@ class FileVerifier {
         path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0) {
       path.resize(path.size() - suffix.size());
     }
+    npz_path_ = path;
     subject_ = printable(path);
     snapshot_ = open_snapshot(path, ManifestNeed::optional);
     verdict_.size_bytes = snapshot_.size_bytes;
@@ -202,6 +240,7 @@ class FileVerifier {
     digests_ = hasher.finish();
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
+    was_read_ = true;
     try {
       members_ = auditor.followable() ? finish_following(auditor) : spare.finish();
     } catch (const Error& error) {
@@ -346,7 +385,9 @@ class FileVerifier {
 
   const VerifyOptions& options_;
   Verdict verdict_;
+  std::string npz_path_;
   std::string subject_;
+  bool was_read_ = false;
   OpenSnapshot snapshot_;
   std::optional<Manifest> manifest_;
   Digests digests_;
@@ -372,6 +413,7 @@ ExitCode verify_files(const VerifyOptions& options, const std::vector<std::strin
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }
+  if (options.salvage_dir) check_salvage_directory(*options.salvage_dir);
   auto lowest = ExitCode::ok;
   std::string verdicts;
   for (const std::string& path : paths) {
