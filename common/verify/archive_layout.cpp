@@ -262,8 +262,10 @@ class LayoutReader {
   void take_npy_size(ArrayRecord& record, bool has_descriptor) {
     std::uint64_t size_bytes = 0;
     try {
+      const std::size_t needed =
+          npy_header_bytes_needed(window_.view(record.data_offset, k_npy_preamble_bytes));
       const NpyHeader header =
-          parse_npy_header(window_.view(record.data_offset, k_max_npy_header_bytes), record.name);
+          parse_npy_header(window_.view(record.data_offset, needed), record.name);
       size_bytes = header.header_bytes + header.data_bytes;
     } catch (const Error& error) {
       record.problem = error.message;

@@ -8,7 +8,9 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_window_bytes = std::size_t{64} << 10U;
+constexpr std::size_t k_window_bytes = std::size_t{16} << 10U;
+/// Of a local header; less than the window, so that none of many in a row reads it anew.
+constexpr std::size_t k_max_header_bytes = std::size_t{4} << 10U;
 constexpr const char* k_subject = "the npz";
 
 }  // namespace
@@ -38,8 +40,10 @@ std::optional<zip::LocalHeader> ArchiveWindow::local_header(std::uint64_t offset
   if (start.size() < zip::k_local_bytes || zip::get32(start, 0) != zip::k_local_signature) {
     return std::nullopt;
   }
+  const std::size_t length = zip::local_header_bytes(start);
+  if (length > k_max_header_bytes) return std::nullopt;
   try {
-    return zip::parse_local(view(offset, zip::local_header_bytes(start)), k_subject);
+    return zip::parse_local(view(offset, length), k_subject);
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -49,7 +53,7 @@ std::optional<std::uint64_t> ArchiveWindow::find_local_signature(std::uint64_t o
   constexpr std::string_view k_signature = "PK\3\4";
   while (offset < size_bytes_) {
     check_interrupted();
-    const std::string_view text = as_text(view(offset, k_window_bytes));
+    const std::string_view text = as_text(view(offset, k_max_header_bytes));
     const auto at = text.find(k_signature);
     if (at != std::string_view::npos) return offset + at;
     if (text.size() < k_signature.size()) break;

@@ -20,7 +20,7 @@ class ArchiveWindow {
   Bytes view(std::uint64_t offset, std::size_t length);
   /// The same, to be kept.
   std::vector<std::byte> read(std::uint64_t offset, std::size_t length) const;
-  /// Nothing where none that can be read stands there.
+  /// Nothing where none that can be read stands there; one of more than 4 KiB is none.
   std::optional<zip::LocalHeader> local_header(std::uint64_t offset);
   /// The first place from `offset` on where a local header's signature stands.
   std::optional<std::uint64_t> find_local_signature(std::uint64_t offset);

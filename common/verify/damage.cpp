@@ -108,8 +108,8 @@ class Examination {
     }
     const ArchiveLayout layout =
         read_layout(refusal_.npz, refusal_.size_bytes, promised_bytes, table);
-    const Evidence evidence =
-        gather_evidence(refusal_.npz, refusal_.size_bytes, layout, witnesses_, refusal_.subject);
+    const Evidence evidence = gather_evidence(refusal_.npz, refusal_.size_bytes, layout, witnesses_,
+                                              refusal_.max_bytes, refusal_.subject);
     Damage damage;
     damage.arrays_from = layout.source;
     damage.more_arrays = layout.more_arrays;
@@ -156,7 +156,7 @@ class Examination {
   /// With --sha256 the manifest's own digests are not trusted.
   Witness trusted_whole() const {
     Witness whole;
-    whole.right_start = refusal_.trusted_sha256 == refusal_.sha256;
+    whole.right_start = refusal_.sha256 && refusal_.trusted_sha256 == refusal_.sha256;
     return whole;
   }
 

@@ -8,7 +8,7 @@
 #include "base/error.hpp"
 #include "hash/sha256.hpp"
 #include "manifest/manifest.hpp"
-#include "npz/npz_member.hpp"
+#include "npz/npz_auditor.hpp"
 #include "verify/archive_layout.hpp"
 #include "verify/evidence.hpp"
 
@@ -68,8 +68,8 @@ struct Refusal {
   std::string subject;
   /// Of the npz as named, for the manifests beside it.
   std::string path;
-  /// Of all its bytes.
-  Digest sha256{};
+  /// Of all its bytes, where that was found out.
+  std::optional<Digest> sha256;
   /// The manifest that was taken, and its path, where it could be parsed.
   const Manifest* manifest = nullptr;
   std::string manifest_path;
@@ -80,6 +80,8 @@ struct Refusal {
   /// `_meta/step_count` of an archive with nothing wrong.
   std::optional<std::int64_t> step;
   std::optional<Error> error;
+  /// More than this is not unpacked.
+  std::uint64_t max_bytes = NpzLimits{}.max_bytes;
 };
 
 /// Looks for the damage: one pass over the npz, and small reads of it and of the manifests

@@ -59,17 +59,25 @@ class DamageReport {
 
   /// With the arrays that `range` falls into.
   void add_at(const char* kind, ByteRange range, const std::string& text) {
+    if (damage_.findings.size() == k_max_findings) {
+      ++damage_.more_findings;
+      return;
+    }
     DamageFinding finding{kind, range, {}, 0, text};
-    // An array that begins before the range may reach into it.
-    for (auto record = layout_.arrays.begin(); record != layout_.arrays.end(); ++record) {
-      if (!overlap({record->first_byte, record->end_byte()}, range)) continue;
+    for (const ArrayRecord& record : layout_.arrays) {
+      if (!overlap({record.first_byte, record.end_byte()}, range)) continue;
       if (finding.arrays.size() == k_max_names) {
         ++finding.more_arrays;
       } else {
-        finding.arrays.push_back(record->name);
+        finding.arrays.push_back(record.name);
       }
     }
     add(std::move(finding));
+  }
+
+  bool is_own(const Witness& witness) const {
+    return witness.right_start &&
+           witness.size_bytes.value_or(refusal_.size_bytes) == refusal_.size_bytes;
   }
 
   bool archive_is_whole() const {
@@ -79,9 +87,7 @@ class DamageReport {
   /// A right npz beside a wrong manifest.
   bool report_another_manifest() {
     for (const Witness& witness : witnesses_) {
-      const bool own = witness.right_start &&
-                       witness.size_bytes.value_or(refusal_.size_bytes) == refusal_.size_bytes;
-      if (&witness == taken_ || !own) continue;
+      if (&witness == taken_ || !is_own(witness)) continue;
       add({"other-manifest",
            {},
            {},
@@ -90,7 +96,7 @@ class DamageReport {
                " promises"});
       return true;
     }
-    const bool differs = taken_ != nullptr && taken_->sha256 != refusal_.sha256;
+    const bool differs = taken_ != nullptr && !is_own(*taken_);
     if (!archive_is_whole() || !differs || contradicts()) return false;
     std::string text =
         "the npz is whole by its own CRC-32s, and is not the one that the manifest promises";
@@ -225,7 +231,7 @@ class DamageReport {
 
   void report_wrong_chunks(bool foreign) {
     const auto ranges = wrong_ranges();
-    if (ranges.empty() || (foreign && !taken_->knows_any())) return;
+    if (taken_ == nullptr || ranges.empty() || (foreign && !taken_->knows_any())) return;
     const std::uint64_t length = taken_->chunks->chunk_bytes;
     for (const ByteRange range : ranges) {
       const std::uint64_t first = range.first / length;

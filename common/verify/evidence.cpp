@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "base/progress.hpp"
 #include "hash/crc32.hpp"
 #include "npz/inflate.hpp"
@@ -101,8 +102,9 @@ class ZeroFinder {
 /// Follows one array's bytes as they pass by.
 class ArrayFollower {
  public:
-  ArrayFollower(const ArrayRecord& record, ArrayEvidence& evidence)
-      : record_(record), evidence_(evidence) {
+  /// `unpackable_bytes` is how many may still be unpacked, of all arrays.
+  ArrayFollower(const ArrayRecord& record, ArrayEvidence& evidence, std::uint64_t& unpackable_bytes)
+      : record_(record), evidence_(evidence), unpackable_bytes_(unpackable_bytes) {
     if (record.method == NpzMethod::deflated) inflater_ = std::make_unique<Inflater>();
   }
 
@@ -135,6 +137,11 @@ class ArrayFollower {
       bytes = bytes.subspan(step.consumed);
       ended_ = step.ended;
       take(Bytes(unpacked_).first(step.produced));
+      if (step.produced > unpackable_bytes_) {
+        evidence_.problem = "it unpacks to more than may be";
+        return;
+      }
+      unpackable_bytes_ -= step.produced;
       if (unpacked_bytes_ > record_.size_bytes) {
         evidence_.problem = "it unpacks to more than the " + std::to_string(record_.size_bytes) +
                             " bytes that its records say";
@@ -171,6 +178,7 @@ class ArrayFollower {
 
   const ArrayRecord& record_;
   ArrayEvidence& evidence_;
+  std::uint64_t& unpackable_bytes_;
   std::unique_ptr<Inflater> inflater_;
   std::vector<std::byte> unpacked_;
   std::vector<std::byte> header_;
@@ -182,15 +190,16 @@ class ArrayFollower {
 /// Hands each array its bytes, in the layout's order.
 class Arrays {
  public:
-  Arrays(const std::vector<ArrayRecord>& records, std::vector<ArrayEvidence>& evidence)
-      : records_(records), evidence_(evidence) {}
+  Arrays(const std::vector<ArrayRecord>& records, std::vector<ArrayEvidence>& evidence,
+         std::uint64_t max_bytes)
+      : records_(records), evidence_(evidence), unpackable_bytes_(max_bytes) {}
 
   void update(std::uint64_t offset, Bytes bytes) {
     const std::uint64_t end = offset + bytes.size();
     while (next_ < records_.size()) {
       const ArrayRecord& record = records_[next_];
       if (record.data_offset >= end && record.packed_bytes > 0) return;
-      if (!follower_) follower_ = std::make_unique<ArrayFollower>(record, evidence_[next_]);
+      begin_array();
       // Of one that overlaps what came before only the rest is still to come.
       const std::uint64_t from = std::max(record.data_offset, offset);
       const std::uint64_t to = std::min(record.end_byte(), end);
@@ -202,13 +211,18 @@ class Arrays {
 
   void finish() {
     while (next_ < records_.size()) {
-      if (!follower_)
-        follower_ = std::make_unique<ArrayFollower>(records_[next_], evidence_[next_]);
+      begin_array();
       end_array();
     }
   }
 
  private:
+  void begin_array() {
+    if (follower_) return;
+    follower_ =
+        std::make_unique<ArrayFollower>(records_[next_], evidence_[next_], unpackable_bytes_);
+  }
+
   void end_array() {
     follower_->finish();
     follower_.reset();
@@ -217,6 +231,7 @@ class Arrays {
 
   const std::vector<ArrayRecord>& records_;
   std::vector<ArrayEvidence>& evidence_;
+  std::uint64_t unpackable_bytes_;
   std::unique_ptr<ArrayFollower> follower_;
   std::size_t next_ = 0;
 };
@@ -242,14 +257,15 @@ bool Witness::knows_any() const {
 }
 
 Evidence gather_evidence(int npz, std::uint64_t size_bytes, const ArchiveLayout& layout,
-                         std::vector<Witness>& witnesses, const std::string& subject) {
+                         std::vector<Witness>& witnesses, std::uint64_t max_bytes,
+                         const std::string& subject) {
   Evidence evidence;
   evidence.arrays.resize(layout.arrays.size());
   std::vector<WitnessHash> hashes;
   hashes.reserve(witnesses.size());
   for (Witness& witness : witnesses) hashes.emplace_back(witness);
   ZeroFinder zeros;
-  Arrays arrays(layout.arrays, evidence.arrays);
+  Arrays arrays(layout.arrays, evidence.arrays, max_bytes);
   Progress progress(subject + ": looking for the damage", size_bytes);
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_read_bytes);
   std::uint64_t offset = 0;
@@ -259,6 +275,7 @@ Evidence gather_evidence(int npz, std::uint64_t size_bytes, const ArchiveLayout&
     const Bytes bytes(buffer.get(),
                       pread_full(npz, MutableBytes(buffer.get(), want), offset, subject));
     if (bytes.empty()) break;
+    check_interrupted();
     for (WitnessHash& hash : hashes) hash.update(bytes);
     zeros.update(offset, bytes);
     arrays.update(offset, bytes);

@@ -57,8 +57,9 @@ struct Evidence {
 };
 
 /// Reads the npz once, front to back, and holds every byte against all that is promised
-/// of it.
+/// of it.  Of deflated arrays no more than `max_bytes` are unpacked in all.
 Evidence gather_evidence(int npz, std::uint64_t size_bytes, const ArchiveLayout& layout,
-                         std::vector<Witness>& witnesses, const std::string& subject);
+                         std::vector<Witness>& witnesses, std::uint64_t max_bytes,
+                         const std::string& subject);
 
 }  // namespace mad

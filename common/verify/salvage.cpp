@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 
+#include "base/interrupt.hpp"
 #include "base/text.hpp"
 #include "io/file.hpp"
 #include "io/scratch.hpp"
@@ -106,6 +107,7 @@ class Writer {
   void copy(const ExaminedArray& array, int file, const std::string& path) {
     const auto source = open_member(refusal_.npz, member_of(array), refusal_.subject);
     while (const std::size_t n = source->read(MutableBytes(buffer_.get(), k_copy_bytes))) {
+      check_interrupted();
       write_full(file, Bytes(buffer_.get(), n), about(path));
     }
   }
@@ -170,8 +172,8 @@ Salvaged salvage(const Refusal& refusal, const Damage& damage, const std::string
     throw Error(ExitCode::refused, "state-changed", refusal.subject, "changed while it was read");
   }
   std::string text = "{\n  \"version\": 1,\n  \"path\": " + json_quote(refusal.path) +
-                     ",\n  \"size_bytes\": " + std::to_string(refusal.size_bytes) +
-                     ",\n  \"sha256\": \"" + to_hex(refusal.sha256) + '"';
+                     ",\n  \"size_bytes\": " + std::to_string(refusal.size_bytes);
+  if (refusal.sha256) text += ",\n  \"sha256\": \"" + to_hex(*refusal.sha256) + '"';
   if (refusal.error) text += ",\n  \"reason\": " + json_quote(refusal.error->reason);
   text += ",\n  \"counts\": " + format_counts_json(damage) +
           ",\n  \"more_arrays\": " + std::to_string(damage.more_arrays) + ",\n  \"arrays\": [" +

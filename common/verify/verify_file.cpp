@@ -138,6 +138,10 @@ class FileVerifier {
   /// Says where the damage is, and saves what is intact.
   void examine() {
     if (verdict_.code() != ExitCode::refused && !options_.salvage_dir) return;
+    if (structure_error_ && structure_error_->reason == "too-large") {
+      if (options_.salvage_dir) log_warning(subject_ + ": is too large to salvage anything of it");
+      return;
+    }
     Refusal refusal;
     refusal.npz = snapshot_.npz.get();
     refusal.size_bytes = digests_.size_bytes;
@@ -149,6 +153,7 @@ class FileVerifier {
     refusal.trusted_sha256 = options_.sha256;
     refusal.structure_ok = !structure_error_;
     refusal.error = verdict_.error;
+    refusal.max_bytes = npz_limits(options_).max_bytes;
     snapshot_.manifest.reset();
     try {
       if (members_) refusal.step = step_of(refusal.npz, *members_);
