@@ -50,7 +50,7 @@ class Writer {
     if (const std::string defect = key_defect(array.name); !defect.empty()) {
       return "its name cannot be that of a file: " + defect;
     }
-    if (const std::string problem = make_parents(path); !problem.empty()) return problem;
+    if (std::string problem = make_parents(path); !problem.empty()) return problem;
     Fd file(openat(directory_, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                    k_file_mode));
     if (!file) {
