@@ -244,6 +244,22 @@ class Pairs(damaging.Case):
             self.assert_no_finding(damage, "cut-off", "appended", "zero-filled")
             self.assertEqual(damage["counts"]["damaged"] + damage["counts"]["lost"], 0)
 
+    def test_a_flipped_bit_that_no_check_of_zip_sees(self):
+        for tables in self.each_table():
+            data = self.take(tables)
+            data[self.directory + 12] ^= 1  # the time of the first member
+            self.npz.write_bytes(data)
+            text, damage = self.damaged()
+            self.assertIn("whole by its own CRC-32s, and is not the one", text)
+            if tables in ("both", "members"):
+                self.assertIn("5 of 5 arrays are in the manifest too, 5 with the same content",
+                              text)
+            if tables in ("both", "chunks"):
+                found = self.finding(damage, "chunks-differ")
+                self.assertEqual(found["offset"], self.directory // CHUNK * CHUNK)
+                self.assertEqual(damage["counts"]["proven"], 4)
+            self.assertEqual(damage["counts"]["damaged"], 0)
+
     def test_a_given_manifest_is_wrong_and_the_one_beside_the_npz_is_right(self):
         self.take(seed=7)
         shutil.copy(self.manifest, self.tmp / "old.json")
