@@ -28,6 +28,7 @@ struct ManifestOptions {
   double lock_timeout_s = 10;
   bool force = false;
   bool skip_structure_check = false;
+  bool upgrade = false;
 
   // sign
   std::string key_path;

@@ -32,6 +32,12 @@ void declare_write(CLI::App& app, ManifestOptions& o) {
   sub->add_flag("--force", o.force, "Replace a manifest that is there");
   sub->add_flag("--skip-structure-check", o.skip_structure_check,
                 "Hash the file even where it is no sound npz");
+  auto* upgrade = sub->add_flag("--upgrade", o.upgrade,
+                                "Add what a manifest that is there lacks: chunks, members");
+  for (const char* name :
+       {"--extra", "--extra-file", "--session-id", "--stage", "--skip-structure-check"}) {
+    upgrade->excludes(sub->get_option(name));
+  }
   sub->add_option("--mode", o.mode, "Mode of the manifest, in octal")->type_name("OCTAL");
   sub->add_option("--durability", o.durability, "full, or none: do not wait for the disk")
       ->check(CLI::IsMember({"full", "none"}));

@@ -12,9 +12,11 @@
 #include "io/atomic_file.hpp"
 #include "manifest/manifest.hpp"
 #include "operand.hpp"
+#include "snapshot/members.hpp"
 #include "snapshot/publish.hpp"
 #include "snapshot/sign.hpp"
 #include "snapshot/snapshot.hpp"
+#include "snapshot/survey.hpp"
 
 namespace mad {
 namespace {
@@ -86,26 +88,53 @@ void warn_of_lost_signature(const std::string& npz_path) {
   log_warning(printable(path) + ": was of the manifest before and goes with it; sign the new one");
 }
 
-Manifest manifest_of(const ManifestOptions& options, std::string extra, int npz,
-                     const std::string& subject, Tool& tool) {
+/// What the npz itself says.
+Manifest read_npz(const ManifestOptions& options, int npz, const std::string& subject, Tool& tool) {
   Manifest manifest;
-  manifest.extra = std::move(extra);
-  manifest.created_at = utc_now_rfc3339();
+  FileDigests digests;
   if (options.skip_structure_check) {
     log_warning(subject +
                 ": its structure is not checked; the manifest vouches for the bytes only");
+    digests = digest_file(npz, subject, subject);
   } else {
     const auto size_bytes = static_cast<std::uint64_t>(stat_fd(npz, subject).st_size);
-    const auto members = audit_npz(npz, size_bytes, {}, subject);
-    check_npz_data(npz, members, subject);
-    manifest.step = step_of(npz, members);
-    tool.report.set("arrays", static_cast<std::uint64_t>(members.size()));
+    NpzSurvey survey = survey_npz(npz, size_bytes, subject);
+    digests = std::move(survey.digests);
+    manifest.step = step_of(npz, survey.members);
+    manifest.members = member_table_of(survey.members);
+    tool.report.set("arrays", static_cast<std::uint64_t>(survey.members.size()));
   }
-  FileDigests digests = digest_file(npz, subject, subject);
   manifest.sha256 = digests.sha256;
   manifest.size_bytes = digests.size_bytes;
   manifest.chunks = std::move(digests.chunks);
   return manifest;
+}
+
+/// The manifest that is there, once it is known to be the npz's own, with all that `found`
+/// says besides.
+std::string upgraded(const ManifestText& old, const Manifest& found, const std::string& subject) {
+  const Manifest manifest = parse_manifest(old.bytes, old.path);
+  if (manifest.sha256 != found.sha256) {
+    throw Error(ExitCode::refused, "sha256-mismatch", subject,
+                "SHA-256 mismatch\nmanifest: " + to_hex(manifest.sha256) +
+                    "\nfile:     " + to_hex(found.sha256),
+                "the manifest is not this npz's, so there is nothing to upgrade");
+  }
+  if (manifest.size_bytes.value_or(*found.size_bytes) != *found.size_bytes) {
+    throw Error(ExitCode::refused, "size-mismatch", subject,
+                "size mismatch: expected " + std::to_string(*manifest.size_bytes) +
+                    " bytes, found " + std::to_string(*found.size_bytes));
+  }
+  return upgrade_manifest(old.bytes, found, old.path);
+}
+
+/// A signature is of the manifest's exact bytes.
+void refuse_to_void_a_signature(const std::string& path, const ManifestOptions& options) {
+  struct ::stat status {};
+  if (options.force || lstat((path + ".sig").c_str(), &status) != 0) return;
+  throw Error(ExitCode::usage, "usage", printable(path),
+              "is signed, and its signature would not be that of the upgraded manifest",
+              "--force upgrades it all the same; then sign it again");
 }
 
 }  // namespace
@@ -117,8 +146,10 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   const std::string path = options.output.empty() ? own_path : options.output;
   const Durability durability = options.durability == "none" ? Durability::none : Durability::full;
   const auto lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
-  if (!to_stdout) refuse_to_replace(path, options);
-  std::string extra = extra_of(options);
+  const bool in_place = options.upgrade && path == own_path;
+  if (in_place) refuse_to_void_a_signature(path, options);
+  if (!to_stdout && !in_place) refuse_to_replace(path, options);
+  std::string extra = options.upgrade ? std::string() : extra_of(options);
   confine(options, tool, {options.file},
           to_stdout ? std::vector<std::string>{} : std::vector<std::string>{path});
 
@@ -131,8 +162,17 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   }
   const Fd npz = open_regular(options.file);
   const struct ::stat before = stat_fd(npz.get(), subject);
-  const Manifest manifest = manifest_of(options, std::move(extra), npz.get(), subject, tool);
-  const std::string text = format_manifest(manifest);
+  std::optional<ManifestText> old;
+  if (options.upgrade) old = read_manifest(options.file + std::string(k_manifest_suffix));
+  Manifest manifest = read_npz(options, npz.get(), subject, tool);
+  std::string text;
+  if (old) {
+    text = upgraded(*old, manifest, subject);
+  } else {
+    manifest.extra = std::move(extra);
+    manifest.created_at = utc_now_rfc3339();
+    text = format_manifest(manifest);
+  }
 
   // The lock keeps a publisher from putting another npz there between the last look
   // at it and the manifest's rename.
@@ -146,10 +186,13 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   if (!same_file(before, identity(options.file))) {
     throw Error(ExitCode::refused, "state-changed", subject, "changed while it was read");
   }
+  if (old && read_manifest(own_path).bytes != old->bytes) {
+    throw Error(ExitCode::refused, "state-changed", old->path, "changed meanwhile");
+  }
   if (to_stdout) {
     put(text);
   } else {
-    refuse_to_replace(path, options);
+    if (!in_place) refuse_to_replace(path, options);
     const mode_t inherited = mode_of_existing(path).value_or(before.st_mode & 0777U);
     if (path == own_path) {
       warn_of_lost_signature(options.file);

@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> files;
-  std::string manifest, sha256, expect, max_size, spool_dir;
+  std::string manifest, sha256, expect, max_size, spool_dir, salvage;
   mad::TrustOptions trust;
   bool stream = false, unsealed = false, skip_integrity_check = false, json = false;
   bool no_sandbox = false;
@@ -42,6 +42,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--unsealed", o.unsealed, "Take a pair tarred by hand, which has no seal");
   app.add_flag("--skip-integrity-check", o.skip_integrity_check, "Do without a manifest");
   app.add_flag("--no-sandbox", o.no_sandbox, "Keep every right of the process, to debug");
+  app.add_option("--salvage", o.salvage, "Write what is intact of FILE to a new directory")
+      ->type_name("DIR");
   app.add_flag("--json", o.json, "Print a JSON object for each FILE");
 }
 
@@ -49,6 +51,7 @@ mad::VerifyOptions parse(const Options& o) {
   mad::VerifyOptions options;
   if (!o.manifest.empty()) options.manifest_path = o.manifest;
   if (!o.expect.empty()) options.expect_path = o.expect;
+  if (!o.salvage.empty()) options.salvage_dir = o.salvage;
   options.spool_dir = o.spool_dir;
   options.stream = o.stream;
   options.unsealed = o.unsealed;
@@ -92,12 +95,14 @@ mad::ExitCode run(const Options& o, mad::Tool& tool) {
     options.confine = [&] { mad::enter_cage(cage_of(options, files, tool)); };
   }
   if (!files.empty()) {
-    if (files.size() > 1 && (options.manifest_path || options.sha256)) {
-      mad::usage_error("--manifest and --sha256 are for one FILE");
+    if (files.size() > 1 && (options.manifest_path || options.sha256 || options.salvage_dir)) {
+      mad::usage_error("--manifest, --sha256 and --salvage are for one FILE");
     }
     return verify_files(options, files, tool.report);
   }
-  if (options.json) mad::usage_error("--json needs a FILE");
+  if (options.json || options.salvage_dir) {
+    mad::usage_error(std::string(options.json ? "--json" : "--salvage") + " needs a FILE");
+  }
   mad::refuse_terminal(STDIN_FILENO, "expected a bundle on standard input, found a terminal");
   mad::refuse_terminal(STDOUT_FILENO, "refusing to write a bundle to a terminal");
   mad::widen_pipe(STDIN_FILENO);

@@ -1,9 +1,11 @@
 #include "manifest/manifest.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/version.hpp"
 #include "manifest/json_text.hpp"
@@ -14,7 +16,7 @@ namespace {
 /// The raw texts of the keys that this reader knows, each checked for syntax only.
 struct RawManifest {
   std::optional<std::string_view> schema_version, sha256, size_bytes, extra, created_at, step,
-      chunks;
+      chunks, members;
 };
 
 [[noreturn]] void refuse(const std::string& subject, std::string_view key,
@@ -62,6 +64,7 @@ RawManifest scan(std::string_view bytes, const std::string& subject) {
     if (key == "created_at") raw.created_at = value;
     if (key == "step") raw.step = value;
     if (key == "chunks") raw.chunks = value;
+    if (key == "members") raw.members = value;
   });
   cursor.expect_end();
   return raw;
@@ -167,6 +170,12 @@ void append_chunks(std::string& text, const Chunks& chunks) {
 
 }  // namespace
 
+bool is_manifest_key(std::string_view key) {
+  constexpr std::array<std::string_view, 8> k_keys = {
+      "schema_version", "sha256", "size_bytes", "extra", "created_at", "step", "chunks", "members"};
+  return std::find(k_keys.begin(), k_keys.end(), key) != k_keys.end();
+}
+
 Manifest parse_manifest(std::string_view bytes, const std::string& subject) {
   const RawManifest raw = scan(bytes, subject);
   Manifest manifest;
@@ -193,6 +202,9 @@ Manifest parse_manifest(std::string_view bytes, const std::string& subject) {
     if (!manifest.step) refuse(subject, "step", "an integer of 64 bits", found_text(*raw.step));
   }
   if (raw.chunks) manifest.chunks = chunks_of(*raw.chunks, manifest.size_bytes, subject);
+  if (raw.members) {
+    manifest.members = parse_member_table(*raw.members, manifest.size_bytes, subject);
+  }
   return manifest;
 }
 
@@ -209,13 +221,51 @@ std::string format_manifest(const Manifest& manifest) {
                 "makes a manifest of " + std::to_string(text.size()) + " bytes; at most " +
                     std::to_string(k_max_manifest_bytes) + " are read");
   }
+  const auto room = [&] {
+    return k_max_manifest_bytes - std::min(k_max_manifest_bytes, text.size() + k_frame_bytes);
+  };
   if (manifest.chunks) {
-    const std::size_t room = k_max_manifest_bytes - k_frame_bytes - text.size();
-    if (manifest.chunks->digests.size() <= room / k_digest_line_bytes) {
+    if (manifest.chunks->digests.size() <= room() / k_digest_line_bytes) {
       append_chunks(text, *manifest.chunks);
+    } else {
+      log_verbose("the manifest has no room for the digests of " +
+                  std::to_string(manifest.chunks->digests.size()) + " chunks");
+    }
+  }
+  if (manifest.members) {
+    if (const auto members = format_member_table(*manifest.members, room())) {
+      text += ",\n  \"members\": " + *members;
+    } else {
+      log_verbose("the manifest has no room for the table of its " +
+                  std::to_string(manifest.members->size()) + " arrays");
     }
   }
   return text + "\n}\n";
+}
+
+std::string upgrade_manifest(std::string_view bytes, const Manifest& with,
+                             const std::string& subject) {
+  Manifest manifest = parse_manifest(bytes, subject);
+  manifest.size_bytes = with.size_bytes;
+  if (!manifest.step) manifest.step = with.step;
+  manifest.chunks = with.chunks;
+  manifest.members = with.members;
+  std::string others;
+  JsonCursor cursor(bytes, {subject, "manifest-invalid"});
+  cursor.read_object(JsonDialect::strict, [&](const JsonKey& key) {
+    const bool is_extra = key.characters == "extra";
+    const auto value = cursor.read_value(is_extra ? JsonDialect::python : JsonDialect::strict);
+    if (is_manifest_key(key.characters)) return;
+    others.append(",\n  ").append(key.text).append(": ").append(indent_json(value, 1));
+  });
+  std::string text = format_manifest(manifest);
+  if (others.size() > k_max_manifest_bytes - text.size()) {
+    throw Error(ExitCode::refused, "too-large", subject,
+                "with its " + std::to_string(others.size()) +
+                    " bytes of further keys it would pass the " +
+                    std::to_string(k_max_manifest_bytes) + " bytes that are read");
+  }
+  return text.insert(text.size() - 3, others);
 }
 
 }  // namespace mad

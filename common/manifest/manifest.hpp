@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hash/sha256.hpp"
+#include "manifest/member_table.hpp"
 
 namespace mad {
 
@@ -40,7 +41,11 @@ struct Manifest {
   /// Absent too where the list is by an algorithm that this reader does not know.
   /// Their number is held against `size_bytes` where that is there.
   std::optional<Chunks> chunks;
+  std::optional<MemberTable> members;
 };
+
+/// Whether a top-level key is one that parse_manifest reads.
+bool is_manifest_key(std::string_view key);
 
 /// Untrusted bytes to a value.  Strict where it counts and not stricter than
 /// Python's json in `extra`: see mad-manifest(5).  Throws Error(refused,
@@ -52,9 +57,16 @@ Manifest parse_manifest(std::string_view bytes, const std::string& subject);
 /// The manifest's bytes: `schema_version`, `sha256`, `size_bytes`, `extra` first and
 /// in this order, two blanks of indent, a final newline.  `extra` goes out as it is.
 ///
-/// `chunks` is left out where the manifest would pass k_max_manifest_bytes with it.
-/// Throws Error(refused, `too-large`) where `extra` alone passes that.
+/// `chunks`, and `members`, are left out where the manifest would pass k_max_manifest_bytes
+/// with them, which is said (log_verbose).  Throws Error(refused, `too-large`) where `extra`
+/// alone passes that.
 std::string format_manifest(const Manifest& manifest);
+
+/// `bytes`, which parse_manifest accepts, with the size, step and tables of `with`: the
+/// rest, keys that this reader does not know included, says what it said.  Throws
+/// Error(refused, `too-large`).
+std::string upgrade_manifest(std::string_view bytes, const Manifest& with,
+                             const std::string& subject);
 
 /// `text`, an object from a file that `subject` names, as an `extra`: the same tokens,
 /// indented as they stand in a manifest.  Throws Error(usage) where it is no object.

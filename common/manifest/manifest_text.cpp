@@ -21,12 +21,6 @@ std::string counted(std::size_t count, const std::string& what) {
   return std::to_string(count) + ' ' + what + (count == 1 ? "" : "s");
 }
 
-bool is_known(const std::string& key) {
-  constexpr std::array<std::string_view, 7> k_keys = {
-      "schema_version", "sha256", "size_bytes", "extra", "created_at", "step", "chunks"};
-  return std::find(k_keys.begin(), k_keys.end(), key) != k_keys.end();
-}
-
 std::string chunks_line(const Manifest& manifest, std::string_view bytes) {
   if (manifest.chunks) {
     return counted(manifest.chunks->digests.size(), "digest") + " of " +
@@ -38,13 +32,46 @@ std::string chunks_line(const Manifest& manifest, std::string_view bytes) {
   return {};
 }
 
+/// A line an array, in columns; of a long table its beginning.
+std::string member_lines(const MemberTable& members) {
+  constexpr std::size_t k_most = 100;
+  constexpr std::size_t k_widest = 60;
+  std::vector<std::array<std::string, 5>> rows;
+  rows.push_back({"name", "dtype", "shape", "offset", "bytes"});
+  for (const TableMember& member : members) {
+    if (rows.size() > k_most) break;
+    rows.push_back({printable(member.name, k_line_bytes), printable(member.dtype),
+                    format_array_shape(member.shape) + (member.fortran_order ? " F" : ""),
+                    std::to_string(member.offset),
+                    std::to_string(member.size_bytes) + (member.packed_bytes ? " deflated" : "")});
+  }
+  std::array<std::size_t, 4> widths{};
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      widths[i] = std::max(widths[i], std::min(row[i].size(), k_widest));
+    }
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    text += "    ";
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      text += row[i] + std::string(widths[i] - std::min(widths[i], row[i].size()) + 2, ' ');
+    }
+    text += row.back() + '\n';
+  }
+  if (rows.size() <= members.size()) {
+    text += "    and " + std::to_string(members.size() + 1 - rows.size()) + " more\n";
+  }
+  return text;
+}
+
 /// Their names in one line, however many.
 std::string other_keys(std::string_view bytes) {
   std::string others;
   JsonCursor cursor(bytes, {});
   cursor.read_object(JsonDialect::python, [&](const JsonKey& key) {
     cursor.read_value(JsonDialect::python);
-    if (is_known(key.characters) || others.size() > k_line_bytes) return;
+    if (is_manifest_key(key.characters) || others.size() > k_line_bytes) return;
     others += (others.empty() ? "" : ", ") + printable(key.characters);
   });
   return printable(others, k_line_bytes);
@@ -54,6 +81,13 @@ std::string other_keys(std::string_view bytes) {
 bool same_string(std::string_view a, std::string_view b) {
   const std::string characters = json_characters(a);
   return characters.find("\xEF\xBF\xBD") == std::string::npos && characters == json_characters(b);
+}
+
+/// Of two strings' texts, by their characters.
+int compare_keys(std::string_view a, std::string_view b) {
+  const auto plain = [](std::string_view key) { return key.find('\\') == key.npos; };
+  if (plain(a) && plain(b)) return a.substr(0, a.size() - 1).compare(b.substr(0, b.size() - 1));
+  return json_characters(a).compare(json_characters(b));
 }
 
 /// The members of an object, in its order and in that of their keys: small, where it has
@@ -116,12 +150,6 @@ class Members {
     Slice value;
   };
 
-  static int compare_keys(std::string_view a, std::string_view b) {
-    const auto plain = [](std::string_view key) { return key.find('\\') == key.npos; };
-    if (plain(a) && plain(b)) return a.substr(0, a.size() - 1).compare(b.substr(0, b.size() - 1));
-    return json_characters(a).compare(json_characters(b));
-  }
-
   template <class Visit>
   void walk(Visit visit) const {
     JsonCursor cursor(object_, {});
@@ -141,6 +169,38 @@ class Members {
   std::vector<std::uint32_t> sorted_;
 };
 
+/// The members of a manifest's table, sorted by name.
+class NamedRows {
+ public:
+  struct Row {
+    /// A string's text, quotes included.
+    std::string_view name;
+    std::string_view value;
+  };
+
+  explicit NamedRows(std::string_view table) {
+    JsonCursor cursor(table, {});
+    cursor.read_array([&] {
+      const std::string_view value = cursor.read_value(JsonDialect::strict);
+      rows_.push_back({find_json(value, {"name"}).value_or("\"\""), value});
+    });
+    std::stable_sort(rows_.begin(), rows_.end(),
+                     [](const Row& a, const Row& b) { return compare_keys(a.name, b.name) < 0; });
+  }
+
+  const std::vector<Row>& rows() const { return rows_; }
+  std::optional<std::string_view> find(std::string_view name) const {
+    const auto at = std::lower_bound(
+        rows_.begin(), rows_.end(), name,
+        [](const Row& row, std::string_view wanted) { return compare_keys(row.name, wanted) < 0; });
+    if (at == rows_.end() || compare_keys(at->name, name) != 0) return std::nullopt;
+    return at->value;
+  }
+
+ private:
+  std::vector<Row> rows_;
+};
+
 class Comparison {
  public:
   explicit Comparison(const DifferenceVisitor& each) : each_(each) {}
@@ -152,6 +212,7 @@ class Comparison {
       if (kind == JsonKind::object) return objects(a, b);
       if (kind == JsonKind::string && same_string(a, b)) return;
       if (kind == JsonKind::array && path_ == "chunks.digests") return digests(a, b);
+      if (kind == JsonKind::array && path_ == "members") return tables(a, b);
     }
     if (!same_json_tokens(a, b)) add(a, b);
   }
@@ -212,6 +273,19 @@ class Comparison {
     add(a_line, b_line);
   }
 
+  /// Arrays are compared by their name, wherever they stand.
+  void tables(std::string_view a, std::string_view b) {
+    const NamedRows in_a(a);
+    const NamedRows in_b(b);
+    for (const NamedRows::Row& row : in_a.rows()) {
+      const auto other = in_b.find(row.name);
+      within(row.name, [&] { other ? values(row.value, *other) : add(row.value, std::nullopt); });
+    }
+    for (const NamedRows::Row& row : in_b.rows()) {
+      if (!in_a.find(row.name)) within(row.name, [&] { add(std::nullopt, row.value); });
+    }
+  }
+
   template <class Action>
   void within(std::string_view key, Action action) {
     const std::size_t length = path_.size();
@@ -249,6 +323,10 @@ std::string describe_manifest(std::string_view bytes, const std::string& subject
   if (manifest.created_at) row("created at", printable(*manifest.created_at));
   if (manifest.step) row("step", std::to_string(*manifest.step));
   if (const std::string line = chunks_line(manifest, bytes); !line.empty()) row("chunks", line);
+  if (manifest.members) {
+    row("members", counted(manifest.members->size(), "array"));
+    if (!manifest.members->empty()) text += member_lines(*manifest.members);
+  }
   if (const std::string others = other_keys(bytes); !others.empty()) row("other keys", others);
   text += "  extra           ";
   const std::string extra = indent_json(manifest.extra, 1);

@@ -83,6 +83,7 @@ class Writer {
       zip::NewEntry entry = new_entry(array, out_.position());
       entry.crc32 = crcs.take(i);
       out_.add(as_bytes(zip::format_local(entry, array.header.header_bytes, from_)));
+      written_.push_back({out_.position(), entry.compressed_bytes, entry.crc32});
       std::uint32_t crc = 0;
       read_array(
           tree_, array, [this] { return out_.space(); },
@@ -99,6 +100,8 @@ class Writer {
     }
     end_archive();
   }
+
+  std::vector<WrittenArray> take_written() { return std::move(written_); }
 
   void write_deflated() {
     const Fd spool = open_unnamed_file("");
@@ -119,6 +122,7 @@ class Writer {
                  entry.compressed_bytes);
           });
       out_.add(as_bytes(zip::format_local(entry, 0, from_)));
+      written_.push_back({out_.position(), entry.compressed_bytes, entry.crc32});
       for (std::uint64_t offset = 0; offset < entry.compressed_bytes;) {
         const MutableBytes room = out_.space();
         const auto want = static_cast<std::size_t>(
@@ -165,6 +169,7 @@ class Writer {
   zip::Zip64Thresholds from_;
   std::vector<std::byte> packed_;
   std::string directory_;
+  std::vector<WrittenArray> written_;
   std::uint64_t entries_ = 0;
 };
 
@@ -186,20 +191,23 @@ std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& 
   return end.directory_offset + end.directory_bytes + zip::format_end(end, from).size();
 }
 
-void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
-               const std::function<void(std::uint64_t)>& progress) {
-  write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{});
+std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
+                                    BufferedSink& sink,
+                                    const std::function<void(std::uint64_t)>& progress) {
+  return write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{});
 }
 
-void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
-               const std::function<void(std::uint64_t)>& progress,
-               const zip::Zip64Thresholds& from) {
+std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
+                                    BufferedSink& sink,
+                                    const std::function<void(std::uint64_t)>& progress,
+                                    const zip::Zip64Thresholds& from) {
   Writer writer(tree, sink, progress, from);
   if (compression == NpzCompression::deflate) {
     writer.write_deflated();
   } else {
     writer.write_stored();
   }
+  return writer.take_written();
 }
 
 }  // namespace mad

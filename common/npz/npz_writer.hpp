@@ -12,6 +12,14 @@ namespace mad {
 
 enum class NpzCompression { none, deflate };
 
+/// Where an array went, and as what.
+struct WrittenArray {
+  /// Of the first (maybe compressed) byte of its `.npy`.
+  std::uint64_t data_offset = 0;
+  std::uint64_t compressed_bytes = 0;
+  std::uint32_t crc32 = 0;
+};
+
 /// Bytes of the archive that write_npz will make of `tree` without compression.
 std::uint64_t npz_size_bytes(const StateTree& tree);
 
@@ -28,8 +36,9 @@ std::uint64_t npz_size_bytes(const StateTree& tree);
 /// Each array is read twice: for its CRC, ahead and on another thread, then to be
 /// written; where the two disagree, something stored into the state meanwhile, and
 /// Error(refused, `state-changed`) names the array.  `progress(n)` is called
-/// when n more bytes of the archive went out.
-void write_npz(const StateTree& tree, NpzCompression compression, BufferedSink& sink,
-               const std::function<void(std::uint64_t)>& progress);
+/// when n more bytes of the archive went out.  One entry for each of tree.arrays().
+std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
+                                    BufferedSink& sink,
+                                    const std::function<void(std::uint64_t)>& progress);
 
 }  // namespace mad

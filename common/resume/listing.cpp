@@ -10,9 +10,9 @@
 
 #include "base/error.hpp"
 #include "io/file.hpp"
+#include "io/scratch.hpp"
 #include "npz/npy_header.hpp"
 #include "resume/paths.hpp"
-#include "resume/scratch.hpp"
 
 namespace mad {
 namespace {

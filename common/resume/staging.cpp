@@ -141,7 +141,7 @@ void remove_dead_staging(const std::optional<std::string>& path, const PublishOp
       return;
     }
     const Fd parent(open(fresh_place().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (parent) remove_dead_scratch(parent.get(), k_made_for, Owner::this_user);
+    if (parent) remove_dead_scratch(parent.get(), k_made_for, ScratchOwner::this_user);
   } catch (const Error& error) {
     log_verbose(error.what());  // whoever writes there next meets it again, and says it
   }

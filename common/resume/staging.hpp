@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "io/scratch.hpp"
 #include "io/source.hpp"
-#include "resume/scratch.hpp"
 #include "snapshot/publish.hpp"
 
 namespace mad {

@@ -12,9 +12,9 @@
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
+#include "io/scratch.hpp"
 #include "resume/journal.hpp"
 #include "resume/paths.hpp"
-#include "resume/scratch.hpp"
 
 namespace mad {
 namespace {
@@ -149,11 +149,11 @@ void StateSwap::State::recover() {
     }
     if (directory) {
       unlock_directory(directory.get());
-      remove_dead_scratch(directory.get(), k_inside, Owner::anybody);
+      remove_dead_scratch(directory.get(), k_inside, ScratchOwner::anybody);
     }
   }
   try {
-    remove_dead_scratch(parent.get(), name, Owner::anybody);
+    remove_dead_scratch(parent.get(), name, ScratchOwner::anybody);
   } catch (const Error& error) {
     log_verbose(error.what());  // a parent that cannot be listed holds nothing of ours
   }

@@ -9,11 +9,11 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "io/scratch.hpp"
 #include "io/spool.hpp"
 #include "npz/npz_reader.hpp"
 #include "resume/journal.hpp"
 #include "resume/paths.hpp"
-#include "resume/scratch.hpp"
 
 namespace mad {
 namespace {

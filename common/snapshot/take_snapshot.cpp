@@ -18,6 +18,7 @@
 #include "manifest/manifest.hpp"
 #include "npz/npz_auditor.hpp"
 #include "snapshot/hashing_sink.hpp"
+#include "snapshot/members.hpp"
 
 namespace mad {
 namespace {
@@ -39,7 +40,7 @@ FileDigests hash_into(Sink& sink, Producer producer, const std::string& label,
 }
 
 TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digests,
-                              std::optional<std::int64_t> step, std::uint64_t arrays) {
+                              std::optional<std::int64_t> step, MemberTable members) {
   Manifest manifest;
   manifest.sha256 = digests.sha256;
   manifest.size_bytes = digests.size_bytes;
@@ -47,6 +48,8 @@ TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digest
   manifest.created_at = utc_now_rfc3339();
   manifest.step = step;
   manifest.chunks = digests.chunks;
+  const std::uint64_t arrays = members.size();
+  manifest.members = std::move(members);
   TakenSnapshot taken{format_manifest(manifest), std::move(digests), step, arrays};
   if (taken.manifest.size() > k_max_manifest_bytes) {
     throw Error(ExitCode::refused, "too-large", "the manifest",
@@ -57,17 +60,48 @@ TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digest
   return taken;
 }
 
-FileDigests copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink,
-                      Producer producer) {
+struct CopiedTree {
+  FileDigests digests;
+  std::vector<WrittenArray> arrays;
+};
+
+CopiedTree copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink,
+                     Producer producer) {
   const std::uint64_t size_bytes = npz_size_bytes(tree);
-  FileDigests digests = hash_into(sink, producer, request.state, size_bytes,
-                                  [&](BufferedSink& hashing, Progress& progress) {
-                                    write_npz(tree, request.compression, hashing,
-                                              [&](std::uint64_t bytes) { progress.add(bytes); });
-                                  });
+  CopiedTree copied;
+  copied.digests = hash_into(
+      sink, producer, request.state, size_bytes, [&](BufferedSink& hashing, Progress& progress) {
+        copied.arrays = write_npz(tree, request.compression, hashing,
+                                  [&](std::uint64_t bytes) { progress.add(bytes); });
+      });
   tree.check_unchanged();
   request.state_was_read();
-  return digests;
+  return copied;
+}
+
+/// Of a stream, which cannot be read again.
+MemberTable member_table_of(const StateTree& tree, const std::vector<WrittenArray>& arrays,
+                            NpzCompression compression) {
+  MemberTable table;
+  table.reserve(arrays.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    const NpyHeader& header = tree.arrays()[i].header;
+    TableMember& row = table.emplace_back();
+    row.name = tree.arrays()[i].key;
+    row.dtype = format_dtype(header.descr);
+    row.shape = header.shape;
+    row.fortran_order = header.fortran_order;
+    row.offset = arrays[i].data_offset;
+    row.size_bytes = header.data_bytes;
+    row.header_bytes = header.header_bytes;
+    row.crc32 = arrays[i].crc32;
+    if (compression == NpzCompression::deflate) {
+      row.packed_bytes = arrays[i].compressed_bytes;
+    } else {
+      row.offset += header.header_bytes;
+    }
+  }
+  return table;
 }
 
 /// A state of nothing is more likely a mistake than worth a snapshot that is there.
@@ -187,12 +221,12 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
     const StateTree tree(request.state);
     refuse_to_replace_by_nothing(tree, request.state, publisher.path());
     publisher.reserve(npz_size_bytes(tree));
-    FileDigests digests = copy_tree(request, tree, publisher, Producer::helps);
+    FileDigests digests = copy_tree(request, tree, publisher, Producer::helps).digests;
     // Of the bytes that were written, not of the state, which may have gone on.
     const auto members =
         audit_npz(publisher.npz_fd(), digests.size_bytes, NpzLimits{}, publisher.path());
     return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
-                           members.size());
+                           member_table_of(members));
   }
   const NpzInput input = open_npz_input(request.state);
   publisher.reserve(input.size_bytes.value_or(0));
@@ -200,15 +234,16 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
   request.state_was_read();
   const auto members = check_npz(publisher.npz_fd(), digests.size_bytes, input.subject);
   return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
-                         members.size());
+                         member_table_of(members));
 }
 
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
     const StateTree tree(request.state);
     const auto step = step_of_tree(tree);
-    return finish_snapshot(request, copy_tree(request, tree, stream, Producer::only_fills), step,
-                           tree.arrays().size());
+    CopiedTree copied = copy_tree(request, tree, stream, Producer::only_fills);
+    return finish_snapshot(request, std::move(copied.digests), step,
+                           member_table_of(tree, copied.arrays, request.compression));
   }
   NpzInput input = open_npz_input(request.state);
   if (request.state == "-") {
@@ -225,7 +260,7 @@ TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   const auto step = step_of(input.fd, members);
   FileDigests digests = copy_npz(input, stream, Producer::only_fills);
   request.state_was_read();
-  return finish_snapshot(request, std::move(digests), step, members.size());
+  return finish_snapshot(request, std::move(digests), step, member_table_of(members));
 }
 
 std::string make_extra(const std::string& extra_file, const std::vector<std::string>& extra,

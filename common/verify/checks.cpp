@@ -90,6 +90,18 @@ Error chunk_count_mismatch(const std::string& subject, std::uint64_t expected,
               std::to_string(found)};
 }
 
+Error digests_contradict(const std::string& subject, const std::string& what) {
+  return {ExitCode::refused, "digests-contradict", subject,
+          "the manifest's sha256 and chunks contradict each other: " + what,
+          "the manifest was damaged or made up; take the snapshot again, or its manifest from "
+          "elsewhere"};
+}
+
+std::string whole_is_not(const Digest& expected, const Digest& found) {
+  return "every chunk is right and the whole is not\nmanifest: " + to_hex(expected) +
+         "\nfile:     " + to_hex(found);
+}
+
 Error manifest_missing(const std::string& subject) {
   return {ExitCode::not_found, "manifest-missing", subject,
           "there is no manifest, so nothing says which bytes are right",

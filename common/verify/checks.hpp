@@ -27,6 +27,8 @@ struct VerifyOptions {
   std::optional<std::uint64_t> max_bytes;
   /// For the spool; see open_unnamed_file.
   std::string spool_dir;
+  /// Where to write what is intact of a file.
+  std::optional<std::string> salvage_dir;
   bool stream = false;
   bool unsealed = false;
   bool skip_integrity_check = false;
@@ -58,6 +60,11 @@ Error sha256_mismatch(const std::string& subject, const std::string& witness,
 Error chunk_mismatch(const std::string& subject, std::uint64_t index, std::uint64_t offset,
                      std::uint64_t length, const Digest& expected, const Digest& found);
 Error chunk_count_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found);
+/// The manifest's `sha256` and `chunks` are not of the same bytes; `what` says which one the
+/// file has.
+Error digests_contradict(const std::string& subject, const std::string& what);
+/// For it: every chunk is right, but not the whole.
+std::string whole_is_not(const Digest& expected, const Digest& found);
 Error manifest_missing(const std::string& subject);
 
 }  // namespace mad

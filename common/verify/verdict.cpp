@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "verify/damage_text.hpp"
 
 namespace mad {
 namespace {
@@ -70,11 +71,12 @@ std::string format_verdict(const Verdict& verdict) {
       head.assign(head.size(), ' ');
     }
   }
+  if (verdict.damage && verdict.error) text += format_damage(*verdict.damage);
   return text + "  " + conclusion_of(verdict) + "\n";
 }
 
 std::string format_verdict_json(const Verdict& verdict) {
-  std::string text = "{\"path\":" + json_quote(verdict.path);
+  std::string text = "{\"version\":1,\"path\":" + json_quote(verdict.path);
   const auto add = [&](const char* key, const std::string& json) {
     text += std::string(",\"") + key + "\":" + json;
   };
@@ -103,6 +105,7 @@ std::string format_verdict_json(const Verdict& verdict) {
     checks += "}";
   }
   add("checks", "[" + checks + "]");
+  if (verdict.damage && verdict.error) add("damage", format_damage_json(*verdict.damage));
   return text + "}\n";
 }
 

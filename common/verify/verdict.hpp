@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "verify/damage.hpp"
 
 namespace mad {
 
@@ -13,7 +14,8 @@ enum class CheckResult { ok, bad, not_checked };
 
 /// One check of a snapshot, as a person or a program wants to be told of it.
 struct Finding {
-  /// `signature`, `schema`, `freshness`, `size`, `sha256`, `chunks`, `structure`, `topology`.
+  /// `signature`, `schema`, `freshness`, `size`, `sha256`, `chunks`, `structure`, `members`,
+  /// `topology`.
   std::string check;
   CheckResult result = CheckResult::not_checked;
   /// Where these differ, both are shown.
@@ -34,6 +36,8 @@ struct Verdict {
   std::optional<Error> error;
   /// --skip-integrity-check: that nothing was wrong does not make it verified.
   bool integrity_skipped = false;
+  /// Where it is damaged, once its bytes were refused.
+  std::optional<Damage> damage;
 
   ExitCode code() const { return error ? error->code : ExitCode::ok; }
 };

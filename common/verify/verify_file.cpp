@@ -16,8 +16,10 @@
 #include "bundle/bundle.hpp"
 #include "hash/threaded_sha256.hpp"
 #include "manifest/topology.hpp"
+#include "snapshot/members.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
+#include "verify/salvage.hpp"
 
 namespace mad {
 namespace {
@@ -81,15 +83,58 @@ class FileVerifier {
     } catch (const Error& error) {
       note(error);
     }
+    if (was_read_) examine();
     return std::move(verdict_);
   }
 
  private:
   void note(const Error& error) {
     // What was found wrong in the bytes says more than that nothing vouches for them.
-    const bool stronger = !verdict_.error || (verdict_.error->reason == "manifest-missing" &&
-                                              error.code == ExitCode::refused);
+    const auto is = [&](const char* reason) { return verdict_.error->reason == reason; };
+    const bool stronger = !verdict_.error ||
+                          (is("manifest-missing") && error.code == ExitCode::refused) ||
+                          (is("sha256-mismatch") && error.reason == "digests-contradict");
     if (stronger) verdict_.error = error;
+  }
+
+  /// Says where the damage is, and saves what is intact.
+  void examine() {
+    if (verdict_.code() != ExitCode::refused && !options_.salvage_dir) return;
+    if (structure_error_ && structure_error_->reason == "too-large") {
+      if (options_.salvage_dir) log_warning(subject_ + ": is too large to salvage anything of it");
+      return;
+    }
+    Refusal refusal;
+    refusal.npz = snapshot_.npz.get();
+    refusal.size_bytes = digests_.size_bytes;
+    refusal.subject = subject_;
+    refusal.path = npz_path_;
+    refusal.sha256 = digests_.sha256;
+    refusal.manifest = manifest_ ? &*manifest_ : nullptr;
+    refusal.manifest_path = snapshot_.manifest_path;
+    refusal.trusted_sha256 = options_.sha256;
+    refusal.structure_ok = !structure_error_;
+    refusal.error = verdict_.error;
+    refusal.max_bytes = npz_limits(options_).max_bytes;
+    snapshot_.manifest.reset();
+    try {
+      if (members_) refusal.step = step_of(refusal.npz, *members_);
+      members_.reset();
+      verdict_.damage = find_damage(refusal);
+      if (options_.salvage_dir) save(refusal);
+    } catch (const Error& error) {
+      // The snapshot's own fault comes first.
+      if (verdict_.error) log_error(error);
+      note(error);
+    }
+  }
+
+  void save(const Refusal& refusal) {
+    const Salvaged salvaged = salvage(refusal, *verdict_.damage, *options_.salvage_dir);
+    log_note(printable(*options_.salvage_dir) + ": " + std::to_string(salvaged.proven) +
+             " proven and " + std::to_string(salvaged.consistent) + " consistent of " +
+             std::to_string(salvaged.proven + salvaged.consistent + salvaged.not_written) +
+             " arrays; salvage.json lists all");
   }
 
   void add(Finding finding) { verdict_.findings.push_back(std::move(finding)); }
@@ -107,6 +152,7 @@ class FileVerifier {
         path.compare(path.size() - suffix.size(), suffix.size(), suffix) == 0) {
       path.resize(path.size() - suffix.size());
     }
+    npz_path_ = path;
     subject_ = printable(path);
     snapshot_ = open_snapshot(path, ManifestNeed::optional);
     verdict_.size_bytes = snapshot_.size_bytes;
@@ -194,6 +240,7 @@ class FileVerifier {
     digests_ = {hasher.sha256(), hasher.size_bytes(), {0, hasher.chunks()}};
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
+    was_read_ = true;
     try {
       members_ = auditor.followable() ? finish_following(auditor) : spare.finish();
     } catch (const Error& error) {
@@ -280,6 +327,16 @@ class FileVerifier {
       detail += (detail.empty() ? "" : "\n") + std::string("expected ") + std::to_string(count) +
                 " chunks, found " + std::to_string(digests_.chunks.digests.size());
     }
+    const bool right_sha256 = manifest_->sha256 == digests_.sha256;
+    if (options_.sha256) {
+      // The one that is trusted has decided.
+    } else if (!first && !right_sha256) {
+      first = digests_contradict(subject_, whole_is_not(manifest_->sha256, digests_.sha256));
+      detail = "every digest is right, and yet sha256 is not";
+    } else if (first && right_sha256) {
+      first =
+          digests_contradict(subject_, "the whole is right and not every chunk\n" + first->message);
+    }
     if (!first) {
       return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
     }
@@ -298,6 +355,18 @@ class FileVerifier {
     add_ok("structure", std::to_string(members_->size()) +
                             (members_->size() == 1 ? " array, " : " arrays, ") +
                             format_size(unpacked) + ", every CRC-32 right");
+    check_members();
+  }
+
+  void check_members() {
+    if (!manifest_ || !manifest_->members) return;
+    try {
+      require_same_members(*manifest_->members, *members_, subject_);
+      add_ok("members", "as the manifest lists them");
+    } catch (const Error& error) {
+      add({"members", CheckResult::bad, "", "", error.what()});
+      note(error);
+    }
   }
 
   void check_topology() {
@@ -316,7 +385,9 @@ class FileVerifier {
 
   const VerifyOptions& options_;
   Verdict verdict_;
+  std::string npz_path_;
   std::string subject_;
+  bool was_read_ = false;
   OpenSnapshot snapshot_;
   std::optional<Manifest> manifest_;
   FileDigests digests_;
@@ -345,6 +416,7 @@ ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }
+  if (options.salvage_dir) check_salvage_directory(*options.salvage_dir);
   auto lowest = ExitCode::ok;
   std::string verdicts;
   for (const std::string& path : paths) {

@@ -12,6 +12,7 @@
 #include "bundle/bundle_reader.hpp"
 #include "bundle/bundle_writer.hpp"
 #include "manifest/topology.hpp"
+#include "snapshot/members.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/held_back.hpp"
@@ -65,6 +66,7 @@ class StreamVerifier {
   void check_length_so_far() const;
   void post_filled();
   void check_complete_chunks();
+  void check_all_chunks();
 
   void finish_hashes();
   void check_whole();
@@ -196,7 +198,9 @@ void StreamVerifier::begin(Flow flow) {
     constexpr std::size_t k_usual = std::size_t{4} << 20U;
     buffer_bytes = chunk_bytes * std::max<std::size_t>(1, k_usual / chunk_bytes);
     buffers = buffer_bytes <= k_usual ? 3 : 2;
-    now_.chunk_hash = std::make_unique<ChunkedSha256>(chunk_bytes);
+  }
+  if (now_.manifest && now_.manifest->chunks) {
+    now_.chunk_hash = std::make_unique<ChunkedSha256>(now_.manifest->chunks->chunk_bytes);
   }
   now_.auditor = std::make_unique<NpzStreamAuditor>(npz_limits(options_), subject());
   writer();
@@ -369,6 +373,24 @@ void StreamVerifier::finish_hashes() {
   now_.sha256 = now_.chunk_hash ? now_.chunk_hash->finish() : now_.hash.finish();
 }
 
+/// Once the whole's digest is known, which a chunk that is wrong may contradict.
+void StreamVerifier::check_all_chunks() {
+  const bool right_sha256 = !options_.sha256 && now_.sha256 == now_.manifest->sha256;
+  try {
+    check_complete_chunks();
+    const std::uint64_t promised = now_.manifest->chunks->digests.size();
+    if (promised != now_.chunks_checked) {
+      throw chunk_count_mismatch(subject(), promised, now_.chunks_checked);
+    }
+  } catch (const Error& error) {
+    if (!right_sha256) throw;
+    throw digests_contradict(subject(), "the whole is right and not every chunk\n" + error.message);
+  }
+  if (!options_.sha256 && !right_sha256) {
+    throw digests_contradict(subject(), whole_is_not(now_.manifest->sha256, now_.sha256));
+  }
+}
+
 /// The checks in the reference's order; the structure comes after them.
 void StreamVerifier::check_whole() {
   if (!wants_digests()) return;
@@ -388,11 +410,7 @@ void StreamVerifier::check_whole() {
     }
   }
   if (now_.chunk_hash) {
-    check_complete_chunks();
-    const std::uint64_t promised = now_.manifest->chunks->digests.size();
-    if (promised != now_.chunks_checked) {
-      throw chunk_count_mismatch(subject(), promised, now_.chunks_checked);
-    }
+    check_all_chunks();
     now_.checked.emplace_back("chunks");
   }
   const Digest& expected = options_.sha256 ? *options_.sha256 : now_.manifest->sha256;
@@ -422,6 +440,10 @@ NpzMembers StreamVerifier::check_structure() {
     return members;
   }
   now_.checked.emplace_back("structure");
+  if (now_.manifest && now_.manifest->members) {
+    require_same_members(*now_.manifest->members, members, subject());
+    now_.checked.emplace_back("members");
+  }
   if (expected_) {
     require_same_topology(*expected_, topology_of(members), subject());
     now_.checked.emplace_back("topology");

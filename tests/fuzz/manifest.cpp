@@ -41,11 +41,16 @@ MAD_FUZZ_TARGET(manifest) {
   require(again->chunks.has_value() == manifest->chunks.has_value() &&
               (!again->chunks || again->chunks->digests == manifest->chunks->digests),
           "a manifest written again has the same chunks");
+  require(again->members == manifest->members, "a manifest written again has the same table");
   require(mad::format_manifest(*again) == text, "what is written is written so again");
   require(count_differences(input, input) == 0, "a manifest does not differ from itself");
   require(count_differences(input, text) == count_differences(text, input),
           "differences are as many from either side");
   require(!mad::describe_manifest(input, "m.json").empty(), "a manifest is shown");
+  const std::string upgraded = mad::upgrade_manifest(input, *manifest, "m.json");
+  require(count_differences(input, upgraded) == 0 ||
+              mad::upgrade_manifest(upgraded, *manifest, "m.json") == upgraded,
+          "a manifest is upgraded once");
   const std::string set = mad::set_extra(manifest->extra, "stage_at_snapshot", "\"x\"");
   require(mad::find_json(set, {"stage_at_snapshot"}) == "\"x\"", "what is set is found");
 }

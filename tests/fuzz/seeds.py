@@ -3,6 +3,7 @@
 each of them, from honest archives, manifests, bundles and answers, and some that are not.
 """
 
+import hashlib
 import io
 import itertools
 import json
@@ -116,6 +117,33 @@ def manifests(work, snapshot):
     yield text.replace('"schema_version": 1', '"schema_version": 1e0')
     yield text.replace("{", '{"sha256": "0", ', 1)
     yield text[: len(text) // 2]
+
+
+def member_tables(manifest):
+    table = json.dumps(json.loads(manifest)["members"])
+    yield table
+    yield table.replace('"offset": ', '"packed_bytes": 9, "offset": ')
+    yield table.replace("}", ', "fortran_order": true}')
+    yield table.replace('"shape": [', '"shape": [9223372036854775807, ')
+    yield table.replace('"crc32": "', '"crc32": "g')
+    yield "[]"
+
+
+def damaged(npz, *manifests):
+    """With chunks small enough to be several."""
+    for text in manifests:
+        manifest = json.loads(text)
+        manifest["chunks"] = {"algorithm": "sha256", "chunk_bytes": 256, "digests": [
+            hashlib.sha256(npz[i:i + 256]).hexdigest() for i in range(0, len(npz), 256)]}
+        front = json.dumps(manifest).encode() + FIELD
+        yield front + npz
+        yield front + npz[:len(npz) // 2]
+        yield front + npz + b"PK"
+        yield front + npz[:300] + bytes(200) + npz[500:]
+        yield front + npz[:-80] + bytes(80)
+        yield text.encode() + FIELD + npz.replace(b"ball/pos", b"ball/pox", 1)
+    yield FIELD + npz
+    yield FIELD + b"xx" + npz[:-22]
 
 
 def json_texts():
@@ -300,6 +328,8 @@ def write_all(directory, work):
     seeds.add("npy_header", *npy_headers())
     texts = list(manifests(work, snapshot))
     seeds.add("manifest", *texts)
+    seeds.add("member_table", *member_tables(texts[0]))
+    seeds.add("damage", *damaged(made[-1], texts[0], texts[1]))
     seeds.add("json_text", *texts, *json_texts())
     seeds.add("topology", *topologies(snapshot))
     streams = list(bundles(snapshot))

@@ -126,6 +126,12 @@ def same_array(a, b):
     )
 
 
+def descr_text(dtype):
+    """A dtype as manifests and topologies write it."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    return descr if isinstance(descr, str) else repr(descr)
+
+
 def tree(directory):
     """{relative path: bytes} of every file below a directory, hidden ones included."""
     directory = pathlib.Path(directory)

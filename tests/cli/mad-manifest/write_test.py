@@ -5,6 +5,8 @@ import json
 import os
 import stat
 import subprocess
+import zipfile
+import zlib
 
 import madtest
 import numpy as np
@@ -37,7 +39,11 @@ class Write(madtest.Case):
     def test_its_layout_is_that_of_json_dumps_with_an_indent_of_2(self):
         self.write("--extra", 'a={"b":[1,{"c":null}],"d":{}}', "--extra", "e=[]")
         text = self.path.read_text()
-        self.assertEqual(text, json.dumps(json.loads(text), indent=2) + "\n")
+        manifest = json.loads(text)
+        members = manifest.pop("members")
+        expected = json.dumps(manifest, indent=2)[:-2] + ',\n  "members": [\n    ' + \
+            ",\n    ".join(map(json.dumps, members)) + "\n  ]\n}\n"
+        self.assertEqual(text, expected)
 
     def test_extra_is_json_where_it_parses_else_a_string(self):
         self.write("--extra", "n=1.50", "--extra", "s=1.5.0", "--extra", "t=true", "--extra",
@@ -169,6 +175,35 @@ class Write(madtest.Case):
         self.assertEqual(chunks["digests"], [
             hashlib.sha256(data[i:i + step]).hexdigest() for i in range(0, len(data), step)])
         self.assertEqual(len(chunks["digests"]), 3)
+
+    def test_the_table_says_where_each_array_is(self):
+        arrays = {**madtest.small_arrays(), "heat/f": np.asfortranarray(np.arange(6.).reshape(2, 3)),
+                  "a/\u00e9": np.zeros(2, dtype=[("x", "<f4"), ("y", "<i2", (3,))])}
+        np.savez(self.npz, **arrays)
+        self.assertEqual(self.write().returncode, 0)
+        members = madtest.reference_verify(self.npz)["members"]
+        self.assertEqual([m["name"] for m in members], list(arrays))
+        with zipfile.ZipFile(self.npz) as archive:
+            for m in members:
+                array = arrays[m["name"]]
+                self.assertEqual(m["dtype"], madtest.descr_text(array.dtype))
+                mapped = np.memmap(self.npz, array.dtype, "r", m["offset"], tuple(m["shape"]),
+                                   "F" if m.get("fortran_order") else "C")
+                np.testing.assert_array_equal(mapped, array)
+                self.assertEqual(m["size_bytes"], array.nbytes)
+                info = archive.getinfo(m["name"] + ".npy")
+                self.assertEqual(m["header_bytes"] + m["size_bytes"], info.file_size)
+                self.assertEqual(m["crc32"], f"{info.CRC:08x}")
+                self.assertNotIn("packed_bytes", m)
+
+    def test_the_table_of_a_compressed_archive(self):
+        np.savez_compressed(self.npz, **madtest.small_arrays())
+        self.assertEqual(self.write().returncode, 0)
+        data = self.npz.read_bytes()
+        for m in madtest.reference_verify(self.npz)["members"]:
+            npy = zlib.decompress(data[m["offset"]:m["offset"] + m["packed_bytes"]], -15)
+            self.assertEqual(len(npy), m["header_bytes"] + m["size_bytes"])
+            self.assertEqual(f"{zlib.crc32(npy):08x}", m["crc32"])
 
     def test_the_report_and_the_environment(self):
         report = self.tmp / "report.json"

@@ -92,7 +92,39 @@ class Files(madtest.Case):
     def test_wrong_chunks_beside_a_right_digest_are_refused(self):
         self.add_chunks()
         self.edit(lambda m: m["chunks"]["digests"].__setitem__(1, "0" * 64))
-        self.assert_refused(self.verify("sim.npz"), 1, "chunk 1 (bytes 4096 to 8192)", "0" * 64)
+        done = self.verify("--json", "sim.npz")
+        self.assert_refused(done, 1, "contradict each other: the whole is right",
+                            "chunk 1 (bytes 4096 to 8192)", "0" * 64)
+        self.assertEqual(json.loads(done.stdout)["reason"], "digests-contradict")
+
+    def test_right_chunks_beside_a_wrong_digest_are_refused(self):
+        self.add_chunks()
+        self.edit(lambda m: m.update(sha256="0" * 64))
+        done = self.verify("--json", "sim.npz")
+        self.assert_refused(done, 1, "contradict each other: every chunk is right", "0" * 64)
+        self.assertEqual(json.loads(done.stdout)["reason"], "digests-contradict")
+
+    def test_a_table_that_is_not_the_archives_is_refused_with_the_array_named(self):
+        done = madtest.run("mad-manifest", "write", "--upgrade", self.npz)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_line(self.verify("sim.npz"), "members", "ok")
+        right = self.manifest.read_text()
+        for key, value in (("name", "ball/x"), ("dtype", "<f4"), ("shape", [1, 2]),
+                           ("crc32", "00000000"), ("fortran_order", True), ("packed_bytes", 16)):
+            with self.subTest(key=key):
+                self.manifest.write_text(right)
+                self.edit(lambda m: m["members"][0].update({key: value}))
+                done = self.verify("sim.npz")
+                self.assert_refused(done, 1, "sim.npz: ball/pos: the manifest's members", key[:5])
+                self.assert_line(done, "members", "BAD", "ball/pos")
+        self.manifest.write_text(right)
+        self.edit(lambda m: m["members"].pop())
+        self.assert_refused(self.verify("sim.npz"), 1, "expected no such array")
+        self.manifest.write_text(right)
+        self.edit(lambda m: m["members"].append(
+            {**m["members"][-1], "name": "x/y", "offset": m["size_bytes"], "shape": [0],
+             "size_bytes": 0, "header_bytes": 0}))
+        self.assert_refused(self.verify("sim.npz"), 1, "x/y", "expected this array, found none")
 
     def test_a_missing_file(self):
         self.assert_refused(self.verify("nix.npz"), 5, "nix.npz: no such file")

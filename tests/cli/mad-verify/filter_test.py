@@ -345,7 +345,17 @@ class Refusing(Filter):
 
     def test_chunks_that_are_right_do_not_outvote_the_whole(self):
         manifest = manifest_of(self.npz, sha256="0" * 64)
-        self.assert_failed(self.verify(bundle(self.npz, manifest)), 1, "sha256-mismatch", "0" * 64)
+        self.assert_failed(self.verify(bundle(self.npz, manifest)), 1, "digests-contradict",
+                           "every chunk is right and the whole is not", "0" * 64)
+
+    def test_a_digest_that_is_right_does_not_outvote_the_chunks(self):
+        """Where everything is held back, the whole is known before a chunk is blamed."""
+        manifest = json.loads(manifest_of(self.npz))
+        manifest["chunks"]["digests"][0] = "0" * 64
+        stream = bundle(self.npz, json.dumps(manifest).encode())
+        (self.tmp / "sim.npz").write_bytes(self.npz)
+        self.assert_failed(self.verify(stream, "--expect", self.tmp / "sim.npz"), 1,
+                           "digests-contradict", "the whole is right and not every chunk", "0" * 64)
 
     def test_a_wrong_size_is_refused_either_way(self):
         for chunks in (True, False):

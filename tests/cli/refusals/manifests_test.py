@@ -108,7 +108,8 @@ def table(npz):
         "chunks-digest-number": (text(chunks={**chunks, "digests": [1]}), 1, INVALID,
                                  ["digests"]),
         "chunks-of-another-file": (text(chunks={**chunks, "digests": ["0" * 64]}), 1,
-                                   "chunk-mismatch", ["0" * 16, sha256[:16]]),
+                                   "digests-contradict",
+                                   ["0" * 16, sha256[:16]]),
     }
     return cases
 
@@ -146,7 +147,7 @@ class Manifests(refusal.BootRefusals):
 
     def test_mad_fetch_publishes_nothing(self):
         def check(code, reason, needles):
-            if reason == "chunk-mismatch":
+            if reason == "digests-contradict":
                 return  # the whole digest, which mad-fetch checks, is right
             done = refusal.measured("mad-fetch", "-o", self.tmp / "out.npz", self.npz)
             self.assert_refusal(done, code, reason, str(self.npz), *needles)
@@ -158,7 +159,7 @@ class Manifests(refusal.BootRefusals):
     def test_mad_manifest_shows_no_malformed_manifest(self):
         def check(code, reason, needles):
             done = refusal.measured("mad-manifest", "show", self.manifest)
-            if reason in ("sha256-mismatch", "size-mismatch", "chunk-mismatch"):
+            if reason in ("sha256-mismatch", "size-mismatch", "digests-contradict"):
                 self.assertEqual(done.returncode, 0, done.stderr)
             elif done.returncode != 0 or reason != INVALID or "chunks" not in needles:
                 self.assert_refusal(done, code, reason, "sim.npz.manifest.json")

@@ -82,8 +82,8 @@ TEST_CASE("parse_manifest: what only extra may hold is refused outside of it") {
 }
 
 TEST_CASE("parse_manifest: keys that it does not know are ignored, if they are JSON") {
-  CHECK(parse(with(R"(, "members": [{"name": "a/b.npy", "crc32": 1}], "x": null)")).extra == "{}");
-  defect_in(with(R"(, "members": [)"));
+  CHECK(parse(with(R"(, "others": [{"name": "a/b.npy", "crc32": 1}], "x": null)")).extra == "{}");
+  defect_in(with(R"(, "others": [)"));
 }
 
 TEST_CASE("parse_manifest: a key twice is refused") {

@@ -29,10 +29,11 @@ std::string differences(const std::string& a, const std::string& b) {
 
 TEST_CASE("describe_manifest: a row for what it says") {
   CHECK(mad::describe_manifest(
-            with(k_some_digest, R"(, "size_bytes": 2048, "created_at": "2026-01-31T12:00:00Z",)"
-                                R"( "step": 42, "members": [], "extra": {"a":[1,NaN]}, "chunks":)"
-                                R"( {"algorithm": "sha256", "chunk_bytes": 4096, "digests": [")" +
-                                    k_some_digest + R"("]})"),
+            with(k_some_digest,
+                 R"(, "size_bytes": 2048, "created_at": "2026-01-31T12:00:00Z",)"
+                 R"( "step": 42, "x": 1, "members": [], "extra": {"a":[1,NaN]}, "chunks":)"
+                 R"( {"algorithm": "sha256", "chunk_bytes": 4096, "digests": [")" +
+                     k_some_digest + R"("]})"),
             "m.json") ==
         "m.json\n"
         "  schema version  1\n"
@@ -43,7 +44,8 @@ TEST_CASE("describe_manifest: a row for what it says") {
             "  created at      2026-01-31T12:00:00Z\n"
             "  step            42\n"
             "  chunks          1 digest of 4.00 KiB each\n"
-            "  other keys      members\n"
+            "  members         0 arrays\n"
+            "  other keys      x\n"
             "  extra           {\n    \"a\": [\n      1,\n      NaN\n    ]\n  }\n");
 }
 

@@ -41,13 +41,14 @@ TEST_CASE("format_verdict: a skipped check is not called verified") {
 }
 
 TEST_CASE("format_verdict_json: says the same on one line") {
-  CHECK(format_verdict_json(bad_verdict()) ==
-        R"({"path":"sim.npz","status":"not-verified","code":1,"reason":"size-mismatch",)"
-        R"("subject":"sim.npz","message":"size mismatch: expected 10 bytes, found 9",)"
-        R"("size_bytes":9,"checks":[{"check":"schema","result":"ok","detail":"version 1"},)"
-        R"({"check":"size","result":"bad","expected":"10 bytes","found":"9 bytes",)"
-        R"("detail":"1 byte shorter"},{"check":"sha256","result":"not-checked"}]})"
-        "\n");
+  CHECK(
+      format_verdict_json(bad_verdict()) ==
+      R"({"version":1,"path":"sim.npz","status":"not-verified","code":1,"reason":"size-mismatch",)"
+      R"("subject":"sim.npz","message":"size mismatch: expected 10 bytes, found 9",)"
+      R"("size_bytes":9,"checks":[{"check":"schema","result":"ok","detail":"version 1"},)"
+      R"({"check":"size","result":"bad","expected":"10 bytes","found":"9 bytes",)"
+      R"("detail":"1 byte shorter"},{"check":"sha256","result":"not-checked"}]})"
+      "\n");
 }
 
 TEST_CASE("size_mismatch: says by how much, and what to do") {

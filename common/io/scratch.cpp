@@ -1,4 +1,4 @@
-#include "resume/scratch.hpp"
+#include "io/scratch.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -107,7 +107,7 @@ ScratchDirectory::~ScratchDirectory() {
   }
 }
 
-void remove_dead_scratch(int parent, const std::string& made_for, Owner owner) {
+void remove_dead_scratch(int parent, const std::string& made_for, ScratchOwner owner) {
   const std::string prefix = scratch_prefix(made_for);
   for (const std::string& name : list_directory(parent, "the directory of " + made_for)) {
     if (name.size() != prefix.size() + k_random_length ||
@@ -117,7 +117,7 @@ void remove_dead_scratch(int parent, const std::string& made_for, Owner owner) {
     const Fd fd = open_directory_at(parent, name);
     struct ::stat status {};
     if (!fd || fstat(fd.get(), &status) != 0) continue;
-    if (owner == Owner::this_user && status.st_uid != geteuid()) continue;
+    if (owner == ScratchOwner::this_user && status.st_uid != geteuid()) continue;
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0 || !still_named(fd.get(), parent, name)) continue;
     if (remove_tree(parent, name)) {
       log_verbose("removed " + printable(name) + ", left behind by a run that died");

@@ -34,11 +34,11 @@ class ScratchDirectory {
 /// A fresh name of that form.
 std::string scratch_name(const std::string& made_for);
 
-enum class Owner { anybody, this_user };
+enum class ScratchOwner { anybody, this_user };
 
 /// Removes the scratch directories made for `made_for` whose owner is dead.  What cannot
 /// be removed is let be.
-void remove_dead_scratch(int parent, const std::string& made_for, Owner owner);
+void remove_dead_scratch(int parent, const std::string& made_for, ScratchOwner owner);
 
 /// Removes a file or a directory with all that is in it.  Follows no link and enters no
 /// other mount.  Returns whether all of it is gone; never throws.

@@ -1,4 +1,4 @@
-#include "resume/scratch.hpp"
+#include "io/scratch.hpp"
 
 #include <memory>
 #include <string>
@@ -8,8 +8,8 @@
 #include "unit/resume/directory.hpp"
 
 using mad::Fd;
-using mad::Owner;
 using mad::ScratchDirectory;
+using mad::ScratchOwner;
 using mad::test::Directory;
 
 TEST_CASE("ScratchDirectory: is gone with all that is in it, unless it is to be kept") {
@@ -40,7 +40,7 @@ TEST_CASE("remove_dead_scratch: spares the living, other names and other kinds")
   directory.write(".state.mad-abcdefghi/file", "a longer name");
   directory.write(".other.mad-abcdefgh/file", "x");
   directory.write(".state.mad-22222222", "a file");
-  mad::remove_dead_scratch(parent.get(), "state", Owner::anybody);
+  mad::remove_dead_scratch(parent.get(), "state", ScratchOwner::anybody);
   CHECK(directory.has(living.name() + "/file"));
   CHECK_FALSE(directory.has(".state.mad-abcdefgh"));
   CHECK(directory.has(".state.mad-abcdefghi/file"));
