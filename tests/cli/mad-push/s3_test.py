@@ -1,6 +1,7 @@
 """mad-push to a real store, Ceph's radosgw, with faults and kills in between."""
 
 import json
+import pathlib
 import re
 import shutil
 import signal
@@ -473,6 +474,29 @@ class Dying(PushCase):
     def test_a_death_at_any_request_of_a_push_in_parts_loses_nothing(self):
         self.die_everywhere(self.snapshot(1, MIB), self.snapshot(2, MIB),
                             ("--part-size", "5M", "--connections", "1"))
+
+    def test_a_death_at_any_request_of_a_signed_push_leaves_no_manifest_with_anothers_signature(self):
+        signed = [self.snapshot(step) for step in (1, 2)]
+        manifests = [npz.parent / "sim.npz.manifest.json" for npz in signed]
+        for step, manifest in enumerate(manifests):
+            pathlib.Path(f"{manifest}.sig").write_bytes(b"of %d" % step)
+        self.pushed(signed[0], self.url)
+        seen = set()
+        for index in range(self.requests_of(signed[1], ())):
+            with self.subTest(request=index):
+                self.environment = {**self.environment, **S3.environment()}
+                self.pushed(signed[0], self.url)
+                self.assertEqual(self.die_at(index, signed[1], (), index % 2), -signal.SIGKILL)
+                out = self.tmp / "out.npz"
+                done = madtest.run("mad-fetch", "-o", out, self.url,
+                                   env={**self.environment, **S3.environment()})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                found = [pathlib.Path(f"{out}.manifest.json{end}").read_bytes()
+                         for end in ("", ".sig")]
+                step = int(found[1][-1:])
+                self.assertEqual(found[0], manifests[step].read_bytes())
+                seen.add(step)
+        self.assertEqual(seen, {0, 1})
 
     def test_a_first_push_that_dies_leaves_nothing_or_all(self):
         npz = self.snapshot(2)
