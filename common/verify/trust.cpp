@@ -16,12 +16,13 @@ Error key_invalid(const std::string& path, const std::string& message) {
 
 void read_directory(const std::string& path, std::vector<PublicKey>& keys) {
   const std::size_t before = keys.size();
+  const std::string prefix = path.back() == '/' ? path : path + '/';
   for (const std::string& name : list_directory(open_directory(path).get(), path)) {
     if (name.size() <= k_key_suffix.size() || name[0] == '.' ||
         name.substr(name.size() - k_key_suffix.size()) != k_key_suffix) {
       continue;
     }
-    const std::string file = path + (path.back() == '/' ? "" : "/") + name;
+    const std::string file = prefix + name;
     struct ::stat status {};
     if (stat(file.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
       throw key_invalid(file, "expected a regular file with a public key");
