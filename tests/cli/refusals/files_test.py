@@ -112,6 +112,11 @@ class InAState(refusal.Refusals):
                                           name.split("/")[-1].split("\\")[0].split("\n")[0]
                                           .removesuffix(".npy"))
 
+    def test_a_field_that_numpy_takes_for_another(self):
+        def spoil(state):
+            (state / "ball/pos.npy.npy").write_bytes((state / "ball/vel.npy").read_bytes())
+        self.assert_state_refused(spoil, "member-collision", "ball/pos.npy.npy", "NumPy")
+
     def test_a_name_that_is_not_utf8(self):
         def spoil(state):
             with open(os.fsencode(state / "ball") + b"/\xff.npy", "wb") as file:
