@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/text.hpp"
+#include "base/log.hpp"
 #include "io/file.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/damage_report.hpp"
@@ -38,7 +38,7 @@ NeighbourManifest read_neighbour(const std::string& path) {
     neighbour.manifest->members.reset();
     neighbour.manifest->extra.clear();
   } catch (const Error& error) {
-    neighbour.is_there = error.code != ExitCode::not_found;
+    log_verbose(error.what());
   }
   return neighbour;
 }

@@ -154,6 +154,17 @@ class Salvage(Salvaging):
         self.salvage(out="out")
         self.assertEqual(stat.S_IMODE((self.tmp / "out").stat().st_mode), 0o777 & ~umask())
 
+    def test_what_a_killed_run_left_is_removed(self):
+        data = self.take()
+        self.npz.write_bytes(data[:-5])
+        left = self.tmp / ".out.mad-abcdefgh"
+        (left / "proven/a").mkdir(parents=True)
+        (left / "proven/a/b.npy").write_bytes(b"half")
+        done = madtest.run("mad-verify", "-q", "--salvage", "out", "sim.npz", cwd=self.tmp)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertFalse(left.exists())
+        self.assertEqual([p.name for p in self.tmp.iterdir() if p.name.startswith(".")], [])
+
     def test_no_room_leaves_nothing(self):
         data = self.take()
         self.npz.write_bytes(data[:-5])
