@@ -83,6 +83,8 @@ mad::Cage cage_of(const mad::VerifyOptions& options, const std::vector<std::stri
   for (const std::string& file : files) cage.allow_reading(mad::split_path(file).directory);
   if (!files.empty() && options.manifest_path) cage.allow_reading(*options.manifest_path);
   if (!files.empty() && options.expect_path) cage.allow_reading(*options.expect_path);
+  if (options.salvage_dir)
+    cage.allow_writing(mad::split_path(mad::without_last_slashes(*options.salvage_dir)).directory);
   if (!tool.report_path.empty()) cage.allow_writing(tool.report_path);
   return cage;
 }

@@ -1,16 +1,13 @@
 #include "exchange/delivery.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 
 #include "base/log.hpp"
 #include "bundle/bundle_writer.hpp"
 #include "exchange/ordered_npz.hpp"
 #include "exchange/placed_npz.hpp"
-#include "io/atomic_file.hpp"
 #include "io/file.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/hashing_sink.hpp"
@@ -99,8 +96,7 @@ class FileDelivery final : public Delivery {
       hashing_->finish();
       check(hashing_->digests().size_bytes, hashing_->digests().sha256);
     }
-    publisher_->publish(texts_.manifest);
-    publish_signature();
+    publisher_->publish(texts_.manifest, texts_.signature);
     placed_.reset();
     remove_partial(npz_path_);
   }
@@ -118,19 +114,6 @@ class FileDelivery final : public Delivery {
     parsed_.reset();
     if (texts.manifest) parsed_ = parse_manifest(*texts.manifest, source_.manifest);
     publisher_.emplace(npz_path_, options_);
-  }
-
-  /// That of the snapshot replaced goes with it.
-  void publish_signature() const {
-    const std::string path = publisher_->path() + std::string(k_signature_member_suffix);
-    if (!texts_.signature) {
-      if (unlink(path.c_str()) != 0 && errno != ENOENT) throw output_error("remove", path, errno);
-      return;
-    }
-    const mode_t mode = stat_fd(publisher_->npz_fd(), publisher_->path()).st_mode & 0777U;
-    AtomicFile file(path, mode, options_.durability);
-    file.write(as_bytes(*texts_.signature));
-    file.finish();
   }
 
   void check(std::uint64_t size_bytes, const Digest& sha256) const {

@@ -47,6 +47,18 @@ std::string manifest_path_of(const FetchRequest& request) {
               "expected a file as --manifest-url, because the npz is one");
 }
 
+/// Of a manifest that is elsewhere.
+std::optional<std::string> read_signature(const std::string& manifest_path) {
+  const std::string path = manifest_path + ".sig";
+  try {
+    const Fd file = open_regular(path);
+    return read_small_file(file.get(), k_max_signature_bytes, path);
+  } catch (const Error& error) {
+    if (error.code != ExitCode::not_found) log_warning(error.one_line() + "; taken for none");
+    return std::nullopt;
+  }
+}
+
 class FilePair {
  public:
   FilePair(const std::string& npz_path, const FetchRequest& request, Delivery& delivery)
@@ -74,9 +86,9 @@ class FilePair {
                   "--max-size sets the bound");
     }
     PairTexts texts{snapshot.manifest, {}};
-    if (snapshot.manifest) texts.signature = signature_of(snapshot.manifest_path);
-    // It takes its place after the npz: one that is not this npz's may be there by now.
-    if (texts.signature && !same_content(before, stat_path(npz_path_))) return std::nullopt;
+    if (snapshot.manifest) {
+      texts.signature = beside ? signature_of(snapshot) : read_signature(snapshot.manifest_path);
+    }
     delivery_.begin(texts);
     const std::uint64_t read_bytes = copy(snapshot.npz.get(), size_bytes);
     const bool whole = read_bytes == size_bytes &&
@@ -133,21 +145,13 @@ bool nothing_there(const std::string& npz_path, const FetchRequest& request) {
 
 }  // namespace
 
-std::optional<std::string> signature_of(const std::string& manifest_path) {
-  constexpr std::string_view k_next = ".next";
-  const bool is_next = manifest_path.size() > k_next_suffix.size() &&
-                       manifest_path.compare(manifest_path.size() - k_next_suffix.size(),
-                                             k_next_suffix.size(), k_next_suffix) == 0;
-  const std::string path =
-      is_next ? manifest_path.substr(0, manifest_path.size() - k_next.size()) + ".sig.next"
-              : manifest_path + ".sig";
-  try {
-    const Fd file = open_regular(path);
-    return read_small_file(file.get(), k_max_signature_bytes, path);
-  } catch (const Error& error) {
-    if (error.code != ExitCode::not_found) log_warning(error.one_line() + "; taken for none");
-    return std::nullopt;
+std::optional<std::string> signature_of(const OpenSnapshot& snapshot) {
+  if (!snapshot.signature || snapshot.signature->size() <= k_max_signature_bytes) {
+    return snapshot.signature;
   }
+  log_warning(printable(snapshot.signature_path) + ": expected at most " +
+              std::to_string(k_max_signature_bytes) + " bytes, found more; taken for none");
+  return std::nullopt;
 }
 
 void fetch_file_pair(const std::string& npz_path, const FetchRequest& request, Delivery& delivery,

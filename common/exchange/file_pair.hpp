@@ -4,6 +4,7 @@
 #include <string>
 
 #include "exchange/fetch.hpp"
+#include "snapshot/snapshot.hpp"
 
 namespace mad {
 
@@ -14,9 +15,8 @@ namespace mad {
 void fetch_file_pair(const std::string& npz_path, const FetchRequest& request, Delivery& delivery,
                      Report& report);
 
-/// The signature beside the manifest at `manifest_path` (OpenSnapshot's, a `.next` or not);
-/// nothing where there is none.  One that cannot be read is warned of and taken for none.
-std::optional<std::string> signature_of(const std::string& manifest_path);
+/// The snapshot's signature; one that is too long to be any is warned of and taken for none.
+std::optional<std::string> signature_of(const OpenSnapshot& snapshot);
 
 /// There is nothing to fetch: tells the delivery, the report and the log.
 void report_absent(Delivery& delivery, Report& report, const std::string& reason,

@@ -77,7 +77,7 @@ class FileSource final : public PushSource {
         subject_(printable(npz_path)),
         snapshot_(open_snapshot(npz_path, ManifestNeed::required)),
         manifest_(parse_manifest(*snapshot_.manifest, printable(snapshot_.manifest_path))),
-        signature_(signature_of(snapshot_.manifest_path)) {}
+        signature_(signature_of(snapshot_)) {}
 
   const std::string& subject() const override { return subject_; }
   const std::optional<std::string>& manifest() const override { return snapshot_.manifest; }

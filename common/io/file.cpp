@@ -112,6 +112,11 @@ std::string read_small_file(int fd, std::size_t max_bytes, const std::string& su
   }
 }
 
+std::string without_last_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 SplitPath split_path(const std::string& path) {
   const auto slash = path.rfind('/');
   if (slash == std::string::npos) return {".", path};

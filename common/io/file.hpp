@@ -35,6 +35,7 @@ struct SplitPath {
   std::string name;
 };
 SplitPath split_path(const std::string& path);
+std::string without_last_slashes(std::string path);
 
 std::string absolute_path(const std::string& path);
 

@@ -23,11 +23,6 @@ constexpr std::size_t k_copy_bytes = std::size_t{256} << 10U;
 constexpr mode_t k_directory_mode = 0777;
 constexpr mode_t k_file_mode = 0666;
 
-std::string without_last_slashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
 NpzMember member_of(const ExaminedArray& array) {
   NpzMember member;
   member.key = array.name;

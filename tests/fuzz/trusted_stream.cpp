@@ -14,7 +14,7 @@ constexpr std::string_view k_trusted =
     "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
     "-----END PUBLIC KEY-----\n";
 
-struct Passed {
+struct PassedOn {
   std::string manifest;
   std::string signature;
   std::string npz;
@@ -47,7 +47,7 @@ MAD_FUZZ_TARGET(trusted_stream) {
   mad::fuzz::TextSource source(bundle, bundle.size() + 1);
   mad::BundleReader reader(source, mad::SealNeed::sealed, "output");
   using Kind = mad::BundleReader::Kind;
-  Passed passed;
+  PassedOn passed;
   for (Kind kind = reader.next(); kind != Kind::seal; kind = reader.next()) {
     if (kind == Kind::manifest) passed.manifest = reader.text();
     if (kind == Kind::signature) passed.signature = reader.text();
