@@ -47,7 +47,8 @@ Error system_error(std::string_view verb, std::string_view subject, int errno_va
 Error output_error(std::string_view verb, std::string_view subject, int errno_value);
 
 /// Control bytes, invalid UTF-8 and bidirectional overrides replaced, so that a name from outside
-/// cannot steer the terminal or a log; cut after `max_bytes`.
+/// cannot steer the terminal or a log; cut where it would be longer than `max_bytes`, and what
+/// was cut once is not cut again.
 std::string printable(std::string_view text, std::size_t max_bytes = 300);
 
 }  // namespace mad
