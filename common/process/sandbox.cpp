@@ -35,6 +35,7 @@ constexpr std::uint64_t k_execute = 1U << 0U;
 constexpr std::uint64_t k_write_file = 1U << 1U;
 constexpr std::uint64_t k_read_file = 1U << 2U;
 constexpr std::uint64_t k_read_dir = 1U << 3U;
+constexpr std::uint64_t k_remove_dir = 1U << 4U;
 constexpr std::uint64_t k_remove_file = 1U << 5U;
 constexpr std::uint64_t k_make_dir = 1U << 7U;
 constexpr std::uint64_t k_make_reg = 1U << 8U;
@@ -48,7 +49,7 @@ constexpr std::uint64_t k_abstract_sockets_and_signals = 3;
 
 constexpr std::uint64_t k_reading = k_read_file | k_read_dir;
 constexpr std::uint64_t k_writing =
-    k_reading | k_write_file | k_remove_file | k_make_dir | k_make_reg | k_truncate;
+    k_reading | k_write_file | k_remove_dir | k_remove_file | k_make_dir | k_make_reg | k_truncate;
 static_assert((k_writing & k_execute) == 0);
 
 /// The version of Landlock that this kernel has; 0 for none, also where a container hides it.

@@ -9,7 +9,7 @@ namespace mad {
 struct Cage {
   /// Directories, everything beneath which may be read.
   std::vector<std::string> read_beneath;
-  /// Those in which files may be made, replaced and removed besides.
+  /// Those in which files and directories may be made, replaced and removed besides.
   std::vector<std::string> write_beneath;
 
   /// The directory that holds `path`, or `path` itself where that is one.

@@ -97,8 +97,6 @@ def structure():
         END,
         "signature-first": signature + m + p + s + END,
         "signature-twice": m + signature + signature + p + s + END,
-        "signature-too-large": m + tar_member(NAME + ".manifest.json.sig", bytes(65537)) + p + s +
-        END,
         "restart-with-bytes": m + p + tar_member(".mad-restart", b"x") + m + p + s + END,
         "seal-too-large": m + p + tar_member(".mad-seal.json", b" " * 65537) + END,
         "seal-twice": m + p + s + s + END,
