@@ -28,6 +28,8 @@ std::optional<std::uint64_t> parse_decimal(std::string_view text);
 /// `4096`, `64K`, `2M`, `8G`, `1T` (powers of 1024, an optional `iB` or `B`).
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
+/// `1 byte`, `810 bytes`.
+std::string count_of_bytes(std::uint64_t count);
 /// `1.50 GiB`, for people.
 std::string format_size(std::uint64_t size_bytes);
 

@@ -35,7 +35,7 @@ Url destination(const PushOptions& options) {
                            : from_environment != nullptr ? from_environment
                                                          : "";
   if (text.empty()) throw Error(ExitCode::usage, "usage", "URL", "expected one, or MAD_PUSH_URL");
-  const Url url = store_url(text);
+  Url url = store_url(text);
   // A signature in a query may end with a slash as well.
   if ((url.query.empty() ? text : url.path).back() != '/') return url;
   if (options.snapshot == "-") {

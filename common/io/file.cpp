@@ -44,12 +44,10 @@ std::string temporary_prefix(const std::string& final_name) {
   return "." + final_name.substr(0, 200) + ".mad-";
 }
 
-constexpr std::size_t k_random_length = 8;
-
 }  // namespace
 
 std::string random_suffix() {
-  std::array<unsigned char, k_random_length> bytes{};
+  std::array<unsigned char, k_random_suffix_length> bytes{};
   if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
     throw output_error("read", "random numbers", errno);
   }
@@ -196,7 +194,7 @@ Temporary create_temporary(int directory, const std::string& final_name,
 void remove_dead_temporaries(int directory, const std::string& final_name) {
   const std::string prefix = temporary_prefix(final_name);
   for (const std::string& name : list_directory(directory, "the directory of " + final_name)) {
-    if (name.size() != prefix.size() + k_random_length ||
+    if (name.size() != prefix.size() + k_random_suffix_length ||
         name.compare(0, prefix.size(), prefix) != 0) {
       continue;
     }

@@ -70,6 +70,7 @@ void remove_dead_temporaries(int directory, const std::string& final_name);
 
 /// Eight random letters and digits that every file system tells apart.
 std::string random_suffix();
+inline constexpr std::size_t k_random_suffix_length = 8;
 
 /// The names in a directory, sorted bytewise, without `.` and `..`.
 std::vector<std::string> list_directory(int directory, const std::string& subject);

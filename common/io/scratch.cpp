@@ -15,8 +15,6 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_random_length = 8;
-
 std::string scratch_prefix(const std::string& made_for) {
   // Names are at most 255 bytes; the scratch directory's must fit too.
   return "." + made_for.substr(0, 200) + ".mad-";
@@ -110,7 +108,7 @@ ScratchDirectory::~ScratchDirectory() {
 void remove_dead_scratch(int parent, const std::string& made_for, ScratchOwner owner) {
   const std::string prefix = scratch_prefix(made_for);
   for (const std::string& name : list_directory(parent, "the directory of " + made_for)) {
-    if (name.size() != prefix.size() + k_random_length ||
+    if (name.size() != prefix.size() + k_random_suffix_length ||
         name.compare(0, prefix.size(), prefix) != 0) {
       continue;
     }

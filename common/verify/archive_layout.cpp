@@ -12,7 +12,6 @@ namespace mad {
 namespace {
 
 constexpr std::string_view k_suffix = ".npy";
-constexpr const char* k_subject = "the npz";
 constexpr const char* k_header_problem = "its local header is damaged";
 
 /// A member's name as a key, or nothing where it is none.
@@ -69,11 +68,11 @@ class LayoutReader {
       const auto tail_bytes =
           static_cast<std::size_t>(std::min<std::uint64_t>(archive_bytes, zip::k_max_end_bytes));
       const zip::EndRecord end = zip::parse_end(
-          window_.view(archive_bytes - tail_bytes, tail_bytes), archive_bytes, k_subject);
+          window_.view(archive_bytes - tail_bytes, tail_bytes), archive_bytes, k_npz_subject);
       if (end.directory_bytes > NpzLimits{}.max_directory_bytes) return false;
       const std::vector<std::byte> bytes =
           window_.read(end.directory_offset, static_cast<std::size_t>(end.directory_bytes));
-      take_entries(zip::Directory(bytes, end, k_subject), end);
+      take_entries(zip::Directory(bytes, end, k_npz_subject), end);
       layout_.directory_problem.clear();
       layout_.archive_bytes = archive_bytes;
       return true;
@@ -127,7 +126,7 @@ class LayoutReader {
   static void hold_against(ArrayRecord& record, const zip::LocalHeader& local,
                            const zip::CentralEntry& entry) {
     try {
-      zip::check_local(local, entry, k_subject);
+      zip::check_local(local, entry, k_npz_subject);
       record.named_by_header = record.problem.empty();
     } catch (const Error& error) {
       record.problem = error.message;

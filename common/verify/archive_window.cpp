@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t k_window_bytes = std::size_t{16} << 10U;
 /// Of a local header; less than the window, so that none of many in a row reads it anew.
 constexpr std::size_t k_max_header_bytes = std::size_t{4} << 10U;
-constexpr const char* k_subject = "the npz";
 
 }  // namespace
 
@@ -21,7 +20,7 @@ Bytes ArchiveWindow::view(std::uint64_t offset, std::size_t length) {
   if (offset < offset_ || offset - offset_ > filled_ || length > filled_ - (offset - offset_)) {
     window_.resize(std::max({window_.size(), length, k_window_bytes}));
     offset_ = offset;
-    filled_ = pread_full(file_, window_, offset, k_subject);
+    filled_ = pread_full(file_, window_, offset, k_npz_subject);
   }
   const auto at = static_cast<std::size_t>(offset - offset_);
   return Bytes(window_).subspan(at, std::min(length, filled_ - at));
@@ -31,7 +30,7 @@ std::vector<std::byte> ArchiveWindow::read(std::uint64_t offset, std::size_t len
   if (offset >= size_bytes_) return {};
   std::vector<std::byte> bytes(
       static_cast<std::size_t>(std::min<std::uint64_t>(length, size_bytes_ - offset)));
-  bytes.resize(pread_full(file_, bytes, offset, k_subject));
+  bytes.resize(pread_full(file_, bytes, offset, k_npz_subject));
   return bytes;
 }
 
@@ -43,7 +42,7 @@ std::optional<zip::LocalHeader> ArchiveWindow::local_header(std::uint64_t offset
   const std::size_t length = zip::local_header_bytes(start);
   if (length > k_max_header_bytes) return std::nullopt;
   try {
-    return zip::parse_local(view(offset, length), k_subject);
+    return zip::parse_local(view(offset, length), k_npz_subject);
   } catch (const Error&) {
     return std::nullopt;
   }

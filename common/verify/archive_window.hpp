@@ -9,6 +9,9 @@
 
 namespace mad {
 
+/// How the errors of these readers name the file; who reports them knows its path.
+inline constexpr const char* k_npz_subject = "the npz";
+
 /// Looks at records of a file, small ones of which many stand close together.
 class ArchiveWindow {
  public:

@@ -1,16 +1,10 @@
 #include "verify/checks.hpp"
 
+#include "base/text.hpp"
 #include "io/file.hpp"
 #include "snapshot/snapshot.hpp"
 
 namespace mad {
-namespace {
-
-std::string bytes_text(std::uint64_t bytes) {
-  return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
-}
-
-}  // namespace
 
 NpzLimits npz_limits(const VerifyOptions& options) {
   NpzLimits limits;
@@ -45,23 +39,24 @@ std::optional<std::string> read_given_signature(const VerifyOptions& options) {
 
 Error size_mismatch(const std::string& subject, std::uint64_t expected, std::uint64_t found) {
   const bool shorter = found < expected;
-  const std::string difference = bytes_text(shorter ? expected - found : found - expected);
-  return {ExitCode::refused, "size-mismatch", subject,
-          "size mismatch: expected " + bytes_text(expected) + ", found " + std::to_string(found),
-          "the file is " + difference + (shorter ? " shorter" : " longer") +
-              " than the manifest says; fetch it again"};
+  const std::string difference = count_of_bytes(shorter ? expected - found : found - expected);
+  return {
+      ExitCode::refused, "size-mismatch", subject,
+      "size mismatch: expected " + count_of_bytes(expected) + ", found " + std::to_string(found),
+      "the file is " + difference + (shorter ? " shorter" : " longer") +
+          " than the manifest says; fetch it again"};
 }
 
 Error size_exceeded(const std::string& subject, std::uint64_t expected) {
   return {ExitCode::refused, "size-mismatch", subject,
-          "size mismatch: expected " + bytes_text(expected) + ", found more",
+          "size mismatch: expected " + count_of_bytes(expected) + ", found more",
           "the file is longer than the manifest says; fetch it again"};
 }
 
 Error size_beyond_limit(const std::string& subject, std::uint64_t limit,
                         std::optional<std::uint64_t> found) {
   return {ExitCode::refused, "too-large", subject,
-          "expected at most " + bytes_text(limit) + " (--max-size), found " +
+          "expected at most " + count_of_bytes(limit) + " (--max-size), found " +
               (found ? std::to_string(*found) : "more")};
 }
 

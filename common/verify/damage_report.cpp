@@ -12,10 +12,6 @@ namespace {
 constexpr std::size_t k_max_findings = 256;
 constexpr std::size_t k_max_names = 100;
 
-std::string bytes_text(std::uint64_t count) {
-  return std::to_string(count) + (count == 1 ? " byte" : " bytes");
-}
-
 std::string range_text(ByteRange range) {
   return "bytes " + std::to_string(range.first) + " to " + std::to_string(range.end);
 }
@@ -132,10 +128,10 @@ class DamageReport {
     const auto expected = taken_ != nullptr ? taken_->size_bytes : std::nullopt;
     if (expected && found < *expected) {
       add_at("cut-off", {found, *expected},
-             "the file is cut off: " + bytes_text(*expected - found) + " of " +
+             "the file is cut off: " + count_of_bytes(*expected - found) + " of " +
                  std::to_string(*expected) + " are missing");
     } else if (expected && found > *expected) {
-      std::string text = bytes_text(found - *expected) + " follow the " +
+      std::string text = count_of_bytes(found - *expected) + " follow the " +
                          std::to_string(*expected) + " that were promised";
       if (taken_->right_start) text += "; those are right";
       add({"appended", {*expected, found}, {}, 0, text});
@@ -144,7 +140,7 @@ class DamageReport {
            {*layout_.archive_bytes, found},
            {},
            0,
-           bytes_text(found - *layout_.archive_bytes) + " follow the archive's end"});
+           count_of_bytes(found - *layout_.archive_bytes) + " follow the archive's end"});
     } else if (!expected && !layout_.arrays.empty() && layout_.arrays.back().end_byte() > found) {
       add_at("cut-off", {found, layout_.arrays.back().end_byte()},
              "the file is cut off: it ends within an array");
@@ -155,7 +151,7 @@ class DamageReport {
            {0, layout_.arrays.front().first_byte},
            {},
            0,
-           bytes_text(layout_.arrays.front().first_byte) +
+           count_of_bytes(layout_.arrays.front().first_byte) +
                " that are no array stand before the first one"});
     }
   }
@@ -274,7 +270,7 @@ class DamageReport {
     const off_t data = lseek(refusal_.npz, static_cast<off_t>(zeros.first), SEEK_DATA);
     const bool hole = data < 0 || static_cast<std::uint64_t>(data) >= zeros.end;
     add_at("zero-filled", zeros,
-           bytes_text(zeros.end - zeros.first) + " are zeros" +
+           count_of_bytes(zeros.end - zeros.first) + " are zeros" +
                (hole ? " that were never written (a hole of the file)" : ""));
   }
 

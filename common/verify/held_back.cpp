@@ -10,7 +10,7 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_subject = "the spool";
+constexpr const char* k_spool_subject = "the spool";
 constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
 /// What is given back at a time.
 constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
@@ -28,12 +28,12 @@ HeldBack::HeldBack(const std::string& directory) {
 void HeldBack::begin() {
   if (failure_) throw Error(*failure_);
   if (ftruncate(fd(), 0) != 0 || lseek(fd(), 0, SEEK_SET) != 0) {
-    throw output_error("empty", k_subject, errno);
+    throw output_error("empty", k_spool_subject, errno);
   }
 }
 
 void HeldBack::write(Bytes bytes) {
-  write_full(fd(), bytes, k_subject);
+  write_full(fd(), bytes, k_spool_subject);
 }
 
 void HeldBack::release(std::uint64_t size_bytes, Sink& sink) {
@@ -42,8 +42,8 @@ void HeldBack::release(std::uint64_t size_bytes, Sink& sink) {
   std::uint64_t released = 0;
   for (std::uint64_t offset = 0; offset < size_bytes;) {
     // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.
-    const std::size_t n = pread_full(fd(), whole, offset, k_subject);
-    if (n == 0) throw output_error("read back", k_subject, EIO);
+    const std::size_t n = pread_full(fd(), whole, offset, k_spool_subject);
+    if (n == 0) throw output_error("read back", k_spool_subject, EIO);
     sink.write(whole.first(n));
     offset += n;
     if (offset - released < k_released_bytes) continue;

@@ -20,14 +20,14 @@ std::string member(const std::string& change = "", const std::string& without = 
   return text + change + "}";
 }
 
-MemberTable parse(const std::string& list, std::optional<std::uint64_t> size_bytes = {}) {
+MemberTable table_of(const std::string& list, std::optional<std::uint64_t> size_bytes = {}) {
   return mad::parse_member_table("[" + list + "]", size_bytes, "m.json");
 }
 
 void refused(const std::string& list, const std::string& words,
              std::optional<std::uint64_t> size_bytes = {}) {
   INFO(list);
-  const mad::Error error = error_from([&] { parse(list, size_bytes); });
+  const mad::Error error = error_from([&] { table_of(list, size_bytes); });
   CHECK(error.code == mad::ExitCode::refused);
   CHECK(error.reason == "manifest-invalid");
   INFO(error.message);
@@ -37,7 +37,7 @@ void refused(const std::string& list, const std::string& words,
 }  // namespace
 
 TEST_CASE("parse_member_table: an array has all that mapping it needs") {
-  const MemberTable table = parse(member(R"(, "fortran_order": true, "later": [1])"));
+  const MemberTable table = table_of(member(R"(, "fortran_order": true, "later": [1])"));
   REQUIRE(table.size() == 1);
   CHECK(table[0].name == "ball/pos");
   CHECK(table[0].dtype == "<f8");
@@ -46,14 +46,14 @@ TEST_CASE("parse_member_table: an array has all that mapping it needs") {
   CHECK(table[0].first_byte() == 64);
   CHECK(table[0].end_byte() == 208);
   CHECK(table[0].crc32 == 0x0A1B2C3D);
-  CHECK(parse("").empty());
+  CHECK(table_of("").empty());
 }
 
 TEST_CASE("parse_member_table: of a deflated array the packed bytes lie in the npz") {
-  const MemberTable table = parse(member(R"(, "packed_bytes": 40)"));
+  const MemberTable table = table_of(member(R"(, "packed_bytes": 40)"));
   CHECK(table[0].first_byte() == 192);
   CHECK(table[0].end_byte() == 232);
-  CHECK_FALSE(parse(member(R"(, "packed_bytes": null)"))[0].packed_bytes);
+  CHECK_FALSE(table_of(member(R"(, "packed_bytes": null)"))[0].packed_bytes);
 }
 
 TEST_CASE("parse_member_table: what is missing or of another kind is refused by its place") {
@@ -86,7 +86,7 @@ TEST_CASE("parse_member_table: more dimensions than NumPy has are refused") {
 }
 
 TEST_CASE("parse_member_table: arrays lie within the npz, one behind the other") {
-  CHECK(parse(member(), 208).size() == 1);
+  CHECK(table_of(member(), 208).size() == 1);
   refused(member(), "members.0: expected an array between byte 0 and the end", 207);
   refused(member() + "," + member(), "members.1: expected an array between byte 208");
   refused(R"({"name": "a/b", "dtype": "<f8", "shape": [], "offset": 9223372036854775807,)"
@@ -98,7 +98,7 @@ TEST_CASE("parse_member_table: arrays lie within the npz, one behind the other")
 }
 
 TEST_CASE("format_member_table: what is written is read again") {
-  MemberTable table = parse(member(R"(, "fortran_order": true)"));
+  MemberTable table = table_of(member(R"(, "fortran_order": true)"));
   table[0].name = "a/\xC3\xA9\"";
   TableMember packed = table[0];
   packed.offset = 300;
@@ -113,7 +113,7 @@ TEST_CASE("format_member_table: what is written is read again") {
 }
 
 TEST_CASE("format_member_table: a table that is too long is none") {
-  const MemberTable table(1, parse(member())[0]);
+  const MemberTable table(1, table_of(member())[0]);
   const auto text = mad::format_member_table(table, 1000);
   REQUIRE(text);
   CHECK(mad::format_member_table(table, text->size()));
