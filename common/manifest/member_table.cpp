@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "hash/crc32.hpp"
 #include "manifest/json_text.hpp"
 
 namespace mad {
@@ -153,16 +154,6 @@ std::string format_member(const TableMember& member) {
 }
 
 }  // namespace
-
-std::string format_crc32(std::uint32_t value) {
-  constexpr std::string_view k_digits = "0123456789abcdef";
-  std::string text;
-  for (unsigned shift = 32; shift > 0;) {
-    shift -= 4;
-    text += k_digits[value >> shift & 15U];
-  }
-  return text;
-}
 
 MemberTable parse_member_table(std::string_view text, std::optional<std::uint64_t> size_bytes,
                                const std::string& subject) {

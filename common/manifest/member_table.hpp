@@ -44,9 +44,6 @@ using MemberTable = std::vector<TableMember>;
 MemberTable parse_member_table(std::string_view text, std::optional<std::uint64_t> size_bytes,
                                const std::string& subject);
 
-/// 8 lower-case hex digits.
-std::string format_crc32(std::uint32_t value);
-
 /// As it stands in a manifest, a line a member; nothing where it is longer than `most`.
 std::optional<std::string> format_member_table(const MemberTable& table, std::size_t most);
 

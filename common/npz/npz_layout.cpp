@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "hash/crc32.hpp"
 
 namespace mad {
 namespace {
@@ -19,16 +20,6 @@ constexpr std::string_view k_suffix = ".npy";
 
 [[noreturn]] void refuse(const char* reason, const std::string& subject, const std::string& what) {
   throw Error(ExitCode::refused, reason, subject, what);
-}
-
-std::string hex32(std::uint32_t value) {
-  constexpr std::string_view k_digits = "0123456789abcdef";
-  std::string text;
-  for (unsigned shift = 32; shift > 0;) {
-    shift -= 4;
-    text += k_digits[value >> shift & 15U];
-  }
-  return text;
 }
 
 bool ends_in_suffix(std::string_view name) {
@@ -81,7 +72,7 @@ NpzMember check_entry(const CentralEntry& entry, const std::string& archive) {
       (entry.external_attributes & k_dos_directory_or_label) != 0) {
     refuse("archive-invalid", subject,
            "directory: attributes: expected a regular file, found 0x" +
-               hex32(entry.external_attributes));
+               format_crc32(entry.external_attributes));
   }
   member.local_header_offset = entry.local_offset;
   member.compressed_bytes = entry.compressed_bytes;
@@ -228,8 +219,9 @@ std::string member_subject(const std::string& subject, const NpzMember& member) 
 
 void check_crc(std::uint32_t expected, std::uint32_t found, const std::string& subject) {
   if (expected == found) return;
-  refuse("member-crc", subject,
-         "CRC-32 mismatch\narchive: " + hex32(expected) + "\ndata:    " + hex32(found));
+  refuse(
+      "member-crc", subject,
+      "CRC-32 mismatch\narchive: " + format_crc32(expected) + "\ndata:    " + format_crc32(found));
 }
 
 void check_limits(const zip::EndRecord& end, std::uint64_t size_bytes, const NpzLimits& limits,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "hash/crc32.hpp"
 #include "manifest/topology.hpp"
 
 namespace mad {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/log.hpp"
+#include "hash/crc32.hpp"
 #include "io/file.hpp"
 #include "snapshot/snapshot.hpp"
 #include "verify/damage_report.hpp"
