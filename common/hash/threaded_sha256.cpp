@@ -1,12 +1,11 @@
 #include "hash/threaded_sha256.hpp"
 
-#include <sched.h>
-
 #include <exception>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "base/processors.hpp"
 #include "io/bounded_queue.hpp"
 
 namespace mad {
@@ -17,13 +16,6 @@ constexpr std::size_t k_buffer_bytes = std::size_t{256} << 10U;
 constexpr std::size_t k_buffers = 16;
 /// So many waiting say that the hasher is behind.
 constexpr std::size_t k_behind = k_buffers / 2;
-
-/// Those that this process may run on; the library's own count opens files, which a sandbox
-/// may not allow any more.
-int processors() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
 
 struct Buffer {
   std::unique_ptr<std::byte[]> bytes;
@@ -38,7 +30,7 @@ struct ThreadedSha256::State {
   State(std::uint64_t chunk_length, Producer producer) : chunk_bytes(chunk_length) {
     if (chunk_bytes > 0) chunked.emplace(chunk_bytes);
     helps = producer == Producer::helps && chunk_bytes > 0 && chunk_bytes % k_buffer_bytes == 0 &&
-            processors() > 1;
+            usable_processors() > 1;
   }
 
   void run() noexcept {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/processors.hpp"
 #include "hash/crc32.hpp"
 #include "npz/inflate.hpp"
 #include "npz/npz_layout.hpp"
@@ -152,8 +153,7 @@ class DataChecker {
     for (const Piece& piece : pieces_) total += piece.length;
     // A thread costs about as much as reading this.
     constexpr std::uint64_t k_worth_a_thread = std::uint64_t{1} << 20U;
-    if (pieces_.size() > 1 && total >= k_worth_a_thread &&
-        std::thread::hardware_concurrency() != 1) {
+    if (pieces_.size() > 1 && total >= k_worth_a_thread && usable_processors() > 1) {
       std::thread second([this] { work(); });
       work();
       second.join();

@@ -97,6 +97,12 @@ std::string whole_is_not(const Digest& expected, const Digest& found) {
          "\nfile:     " + to_hex(found);
 }
 
+Error unsteady(const std::string& subject) {
+  return {ExitCode::io, "unsteady", subject,
+          "read twice, it was damaged the first time and sound the second",
+          "somebody writes to it, or its disk or the memory here is failing"};
+}
+
 Error manifest_missing(const std::string& subject) {
   return {ExitCode::not_found, "manifest-missing", subject,
           "there is no manifest, so nothing says which bytes are right",

@@ -33,6 +33,8 @@ struct VerifyOptions {
   bool unsealed = false;
   bool skip_integrity_check = false;
   bool json = false;
+  /// Checks every chunk, on all processors, and not the whole's digest, which only one can make.
+  bool all_cores = false;
   /// Called when everything was opened that the filter needs, and before verify_files opens the
   /// first of its files, but for the keys; nothing was parsed then that a stranger may have made.
   std::function<void()> confine = [] {};
@@ -65,6 +67,8 @@ Error chunk_count_mismatch(const std::string& subject, std::uint64_t expected, s
 Error digests_contradict(const std::string& subject, const std::string& what);
 /// For it: every chunk is right, but not the whole.
 std::string whole_is_not(const Digest& expected, const Digest& found);
+/// Two readings of one file were not the same.
+Error unsteady(const std::string& subject);
 Error manifest_missing(const std::string& subject);
 
 }  // namespace mad

@@ -11,9 +11,11 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/processors.hpp"
 #include "base/progress.hpp"
 #include "base/text.hpp"
 #include "bundle/bundle.hpp"
+#include "hash/chunk_digests.hpp"
 #include "hash/threaded_sha256.hpp"
 #include "manifest/topology.hpp"
 #include "snapshot/members.hpp"
@@ -74,12 +76,17 @@ class FileVerifier {
       check_manifest_signature();
       check_schema();
       check_manifest_freshness();
-      read_data();
+      const bool by_chunks = may_go_by_chunks();
+      if (!by_chunks || !read_by_chunks()) {
+        read_data();
+        was_read_ = true;
+      }
       check_size();
       check_sha256();
       check_chunks();
       check_structure();
       check_topology();
+      if (by_chunks && was_read_ && !verdict_.error) note(unsteady(subject_));
     } catch (const Error& error) {
       note(error);
     }
@@ -218,6 +225,36 @@ class FileVerifier {
     }
   }
 
+  bool may_go_by_chunks() const {
+    if (!options_.all_cores || options_.salvage_dir || !manifest_) return false;
+    if (!manifest_->chunks) {
+      log_note(subject_ + ": --all-cores: its manifest lists no chunks, so one processor hashes");
+    }
+    return manifest_->chunks.has_value();
+  }
+
+  /// False where anything is wrong: what, and where, then is for read_data to tell.
+  bool read_by_chunks() {
+    const Chunks& promised = *manifest_->chunks;
+    if (manifest_->size_bytes && *manifest_->size_bytes != snapshot_.size_bytes) return false;
+    SpareChecker spare([&] { return check_archive(); });
+    spare.start();
+    Progress progress(bundle_name(verdict_.path), snapshot_.size_bytes);
+    const std::vector<Digest> found = digest_file_chunks(
+        snapshot_.npz.get(), snapshot_.size_bytes, promised.chunk_bytes, usable_processors(),
+        [&](std::uint64_t bytes) { progress.add(bytes); }, subject_);
+    try {
+      members_ = spare.finish();
+    } catch (const Error& error) {
+      if (error.code != ExitCode::refused) throw;
+      return false;
+    }
+    if (found != promised.digests) return false;
+    digests_.size_bytes = snapshot_.size_bytes;
+    digests_.chunks.digests = found;
+    return true;
+  }
+
   /// Reads once: this thread checks the archive's CRCs, and another one hashes with its help.
   void read_data() {
     const int npz = snapshot_.npz.get();
@@ -240,7 +277,6 @@ class FileVerifier {
     digests_ = {hasher.sha256(), hasher.size_bytes(), {0, hasher.chunks()}};
     verdict_.size_bytes = digests_.size_bytes;
     verdict_.sha256 = to_hex(digests_.sha256);
-    was_read_ = true;
     try {
       members_ = auditor.followable() ? finish_following(auditor) : spare.finish();
     } catch (const Error& error) {
@@ -283,6 +319,7 @@ class FileVerifier {
   }
 
   void check_sha256() {
+    if (!was_read_) return add_skipped("sha256", "--all-cores: its chunks were");
     if (!manifest_ && !options_.sha256) return add_skipped("sha256", *verdict_.sha256);
     const Digest& expected = options_.sha256 ? *options_.sha256 : manifest_->sha256;
     if (options_.sha256 && manifest_ && manifest_->sha256 != *options_.sha256) {
@@ -328,8 +365,8 @@ class FileVerifier {
                 " chunks, found " + std::to_string(digests_.chunks.digests.size());
     }
     const bool right_sha256 = manifest_->sha256 == digests_.sha256;
-    if (options_.sha256) {
-      // The one that is trusted has decided.
+    if (options_.sha256 || !was_read_) {
+      // The one that is trusted has decided, or the whole's was not made.
     } else if (!first && !right_sha256) {
       first = digests_contradict(subject_, whole_is_not(manifest_->sha256, digests_.sha256));
       detail = "every digest is right, and yet sha256 is not";

@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/processors.hpp"
 #include "base/text.hpp"
 #include "bundle/bundle_reader.hpp"
 #include "bundle/bundle_writer.hpp"
+#include "hash/chunk_digests.hpp"
 #include "manifest/topology.hpp"
 #include "snapshot/members.hpp"
 #include "snapshot/read_topology.hpp"
@@ -27,6 +30,8 @@ constexpr std::string_view k_stage_before = "mad-fetch";
 
 /// What is read and hashed at a time, so that the hash finds it in cache.
 constexpr std::size_t k_hashed_bytes = std::size_t{256} << 10U;
+/// Of buffers, where chunks are digested by all processors.
+constexpr std::size_t k_most_buffered_bytes = std::size_t{48} << 20U;
 /// What a job checks and writes at a time, likewise.
 constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
 
@@ -67,6 +72,9 @@ class StreamVerifier {
   void post_filled();
   void check_complete_chunks();
   void check_all_chunks();
+  std::function<void()> chunk_check(Bytes bytes);
+  void check_chunk(std::size_t index, const Digest& found, std::uint64_t length) const;
+  void check_chunk_count(std::uint64_t found) const;
 
   void finish_hashes();
   void check_whole();
@@ -99,6 +107,8 @@ class StreamVerifier {
     Sha256 hash;
     Digest sha256{};
     std::size_t chunks_checked = 0;
+    /// --all-cores: which chunk the buffer begins with.
+    std::size_t chunks_posted = 0;
     std::size_t filled = 0;
     std::uint64_t size_bytes = 0;
     std::unique_ptr<NpzStreamAuditor> auditor;
@@ -109,6 +119,8 @@ class StreamVerifier {
   Attempt now_;
   // Last, so that its thread ends before what its jobs use.
   std::unique_ptr<Relay> relay_;
+  // And its threads before the buffers that they read.
+  std::unique_ptr<ChunkDigester> digester_;
 };
 
 ExitCode StreamVerifier::run() {
@@ -192,14 +204,20 @@ void StreamVerifier::begin(Flow flow) {
   if (flow == Flow::spool) held_back_->begin();
   std::size_t buffer_bytes = std::size_t{1} << 20U;
   std::size_t buffers = 4;
+  const bool all_cores = options_.all_cores && flow == Flow::chunks;
   if (flow == Flow::chunks) {
     // Whole chunks to a buffer, and no more memory than two of the largest.
     const auto chunk_bytes = static_cast<std::size_t>(now_.manifest->chunks->chunk_bytes);
     constexpr std::size_t k_usual = std::size_t{4} << 20U;
     buffer_bytes = chunk_bytes * std::max<std::size_t>(1, k_usual / chunk_bytes);
     buffers = buffer_bytes <= k_usual ? 3 : 2;
+    if (all_cores) {
+      buffers =
+          std::min<std::size_t>(2 + usable_processors(), k_most_buffered_bytes / buffer_bytes);
+      digester_ = std::make_unique<ChunkDigester>(chunk_bytes, usable_processors());
+    }
   }
-  if (now_.manifest && now_.manifest->chunks) {
+  if (now_.manifest && now_.manifest->chunks && !all_cores) {
     now_.chunk_hash = std::make_unique<ChunkedSha256>(now_.manifest->chunks->chunk_bytes);
   }
   now_.auditor = std::make_unique<NpzStreamAuditor>(npz_limits(options_), subject());
@@ -285,6 +303,9 @@ void StreamVerifier::begin_data() {
   // A topology can only be told from the whole where the layout is not ours.
   const bool needs_whole = expected_ && !options_.stream;
   const bool usable = now_.manifest && !options_.sha256 && !needs_whole && now_.manifest->chunks;
+  if (options_.all_cores && !usable) {
+    log_note(subject() + ": --all-cores: cannot go by chunks here, so one processor hashes");
+  }
   begin(usable ? Flow::chunks : options_.stream && !awaits_signature ? Flow::at_once : Flow::spool);
   now_.emitted = now_.flow != Flow::spool;
   if (now_.emitted && now_.manifest_text) {
@@ -314,7 +335,9 @@ void StreamVerifier::take_part(Source& part) {
     now_.size_bytes += n;
     check_length_so_far();
     // Just copied, so it is hot in cache.
-    if (now_.chunk_hash) {
+    if (digester_) {
+      // The whole chunk is somebody else's.
+    } else if (now_.chunk_hash) {
       now_.chunk_hash->update(room.first(n));
     } else {
       now_.hash.update(room.first(n));
@@ -324,29 +347,38 @@ void StreamVerifier::take_part(Source& part) {
   }
 }
 
-void StreamVerifier::check_complete_chunks() {
+void StreamVerifier::check_chunk(std::size_t index, const Digest& found,
+                                 std::uint64_t length) const {
   const Chunks& promised = *now_.manifest->chunks;
+  if (index >= promised.digests.size()) {
+    throw Error(ExitCode::refused, "chunk-mismatch", subject(),
+                "the manifest lists " + std::to_string(promised.digests.size()) +
+                    " chunks, but more bytes came");
+  }
+  if (found == promised.digests[index]) return;
+  throw chunk_mismatch(subject(), index, index * promised.chunk_bytes, length,
+                       promised.digests[index], found);
+}
+
+void StreamVerifier::check_complete_chunks() {
+  const std::uint64_t chunk_bytes = now_.manifest->chunks->chunk_bytes;
   const std::vector<Digest>& found = now_.chunk_hash->chunks();
   for (std::size_t& i = now_.chunks_checked; i < found.size(); ++i) {
-    if (i >= promised.digests.size()) {
-      throw Error(ExitCode::refused, "chunk-mismatch", subject(),
-                  "the manifest lists " + std::to_string(promised.digests.size()) +
-                      " chunks, but more bytes came");
-    }
-    if (found[i] != promised.digests[i]) {
-      const std::uint64_t offset = i * promised.chunk_bytes;
-      throw chunk_mismatch(subject(), i, offset,
-                           std::min(promised.chunk_bytes, now_.size_bytes - offset),
-                           promised.digests[i], found[i]);
-    }
+    check_chunk(i, found[i], std::min(chunk_bytes, now_.size_bytes - i * chunk_bytes));
   }
 }
 
 /// Lets go of what is in the buffer.
 void StreamVerifier::post_filled() {
   if (now_.filled == 0) return;
-  if (now_.flow == Flow::chunks) check_complete_chunks();
-  relay_->post_buffer(std::exchange(now_.filled, 0), [this](Bytes bytes) {
+  std::function<void()> check = [] {};
+  if (digester_) {
+    check = chunk_check(relay_->buffer().first(now_.filled));
+  } else if (now_.flow == Flow::chunks) {
+    check_complete_chunks();
+  }
+  relay_->post_buffer(std::exchange(now_.filled, 0), [this, check](Bytes bytes) {
+    check();
     while (!bytes.empty()) {
       const Bytes slice = bytes.first(std::min(bytes.size(), k_slice_bytes));
       now_.auditor->feed(slice);
@@ -360,9 +392,24 @@ void StreamVerifier::post_filled() {
   });
 }
 
+/// Has the buffer's chunks digested, and gives the check that waits for that.
+std::function<void()> StreamVerifier::chunk_check(Bytes bytes) {
+  const std::uint64_t chunk_bytes = now_.manifest->chunks->chunk_bytes;
+  const std::size_t first = now_.chunks_posted;
+  const std::size_t count = (bytes.size() + chunk_bytes - 1) / chunk_bytes;
+  now_.chunks_posted += count;
+  return [this, first, length = bytes.size(), chunk_bytes, digests = digester_->digest(bytes)] {
+    std::uint64_t offset = 0;
+    for (std::size_t i = 0; i < digests.get().size(); ++i, offset += chunk_bytes) {
+      check_chunk(first + i, digests.get()[i], std::min(chunk_bytes, length - offset));
+    }
+  };
+}
+
 void StreamVerifier::begin_again() {
   log_verbose(subject() + ": the stream begins again; everything before is void");
   if (relay_) relay_->drain();
+  digester_.reset();
   relay_.reset();
   const bool emitted = now_.emitted;
   now_ = Attempt();
@@ -370,7 +417,17 @@ void StreamVerifier::begin_again() {
 }
 
 void StreamVerifier::finish_hashes() {
+  if (digester_) {
+    // Not made; the seal names the manifest's.
+    now_.sha256 = now_.manifest->sha256;
+    return;
+  }
   now_.sha256 = now_.chunk_hash ? now_.chunk_hash->finish() : now_.hash.finish();
+}
+
+void StreamVerifier::check_chunk_count(std::uint64_t found) const {
+  const std::uint64_t promised = now_.manifest->chunks->digests.size();
+  if (promised != found) throw chunk_count_mismatch(subject(), promised, found);
 }
 
 /// Once the whole's digest is known, which a chunk that is wrong may contradict.
@@ -378,10 +435,7 @@ void StreamVerifier::check_all_chunks() {
   const bool right_sha256 = !options_.sha256 && now_.sha256 == now_.manifest->sha256;
   try {
     check_complete_chunks();
-    const std::uint64_t promised = now_.manifest->chunks->digests.size();
-    if (promised != now_.chunks_checked) {
-      throw chunk_count_mismatch(subject(), promised, now_.chunks_checked);
-    }
+    check_chunk_count(now_.chunks_checked);
   } catch (const Error& error) {
     if (!right_sha256) throw;
     throw digests_contradict(subject(), "the whole is right and not every chunk\n" + error.message);
@@ -408,6 +462,13 @@ void StreamVerifier::check_whole() {
       }
       now_.checked.emplace_back("size");
     }
+  }
+  if (digester_) {
+    // Each one's digest decides before its bytes go on.
+    const std::uint64_t chunk_bytes = now_.manifest->chunks->chunk_bytes;
+    check_chunk_count((now_.size_bytes + chunk_bytes - 1) / chunk_bytes);
+    now_.checked.emplace_back("chunks");
+    return;
   }
   if (now_.chunk_hash) {
     check_all_chunks();

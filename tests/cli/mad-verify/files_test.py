@@ -158,6 +158,62 @@ class Files(madtest.Case):
         self.assert_line(done, "schema", "BAD")
         self.assert_line(done, "structure", "ok")
 
+    def test_all_cores_check_the_chunks_and_not_the_whole(self):
+        self.add_chunks()
+        done = self.verify("--all-cores", "sim.npz")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        count = -(-self.npz.stat().st_size // CHUNK)
+        self.assert_line(done, "chunks", "ok", f"{count} of 4.00 KiB")
+        self.assert_line(done, "sha256", "-", "--all-cores")
+        self.assert_line(done, "structure", "ok")
+        verdict = json.loads(self.verify("--all-cores", "--json", "sim.npz").stdout)
+        self.assertEqual(verdict["status"], "verified")
+        self.assertIsNone(verdict.get("sha256"))
+        self.assertEqual({c["check"]: c["result"] for c in verdict["checks"]}["sha256"],
+                         "not-checked")
+        # What is given up, as the man page says.
+        self.edit(lambda m: m.update(sha256="0" * 64))
+        self.assertEqual(self.verify("--all-cores", "sim.npz").returncode, 0)
+        self.assert_refused(self.verify("sim.npz"), 1, "contradict each other")
+
+    def test_all_cores_tell_as_much_of_what_is_wrong(self):
+        self.add_chunks()
+        good = self.npz.read_bytes()
+        beyond_crc = bytearray(good)
+        beyond_crc[10] ^= 1
+        for name, bad in (("flipped", None), ("cut", good[:-5000]), ("longer", good + b"x"),
+                          ("header", bytes(beyond_crc))):
+            with self.subTest(name):
+                self.npz.write_bytes(good)
+                if bad is None:
+                    self.flip(good.index(b"heat/noise.npy") + 5000)
+                else:
+                    self.npz.write_bytes(bad)
+                usual = self.verify("sim.npz")
+                done = self.verify("--all-cores", "sim.npz")
+                self.assertEqual(usual.returncode, 1)
+                self.assertEqual((done.returncode, done.stdout, done.stderr),
+                                 (1, usual.stdout, usual.stderr))
+
+    def test_all_cores_refuse_an_archive_whose_chunks_are_right(self):
+        data = bytearray(self.npz.read_bytes())
+        data[data.index(b"heat/noise.npy") + 5000] ^= 1
+        self.npz.write_bytes(data)
+        self.edit(lambda m: m.update(sha256=hashlib.sha256(data).hexdigest()))
+        self.add_chunks()
+        done = self.verify("--all-cores", "sim.npz")
+        self.assert_refused(done, 1, "heat/noise", "CRC-32")
+        self.assert_line(done, "chunks", "ok")
+
+    def test_all_cores_without_chunks_say_so_and_check_the_whole(self):
+        done = self.verify("--all-cores", "sim.npz")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("lists no chunks", done.stderr)
+        self.assert_line(done, "sha256", "ok")
+        for other in (["--sha256", "0" * 64], ["--skip-integrity-check"]):
+            done = self.verify("--all-cores", *other, "sim.npz")
+            self.assert_refused(done, 2, "--all-cores", other[0])
+
     def test_topology_from_each_kind_of_source(self):
         state = madtest.make_state(self.tmp / "state", {
             **madtest.small_arrays(), "heat/noise": np.zeros(3000)})

@@ -132,6 +132,25 @@ class Passing(Filter):
                          ["schema", "size", "chunks", "sha256", "structure"])
         self.assertEqual(opened.names[0], "sim.npz.manifest.json")
 
+    def test_all_cores_check_each_chunk_and_not_the_whole(self):
+        report = self.tmp / "report.json"
+        data = npz_bytes({"a/b": np.random.default_rng(5).random(2_000_000)})
+        # Many chunks to a buffer, one to a buffer, and a single one.
+        for chunk in (CHUNK, 5 << 20, 16 << 20):
+            digests = [hashlib.sha256(data[i:i + chunk]).hexdigest()
+                       for i in range(0, len(data), chunk)]
+            manifest = manifest_of(data, chunks={"algorithm": "sha256", "chunk_bytes": chunk,
+                                                 "digests": digests})
+            with self.subTest(chunk):
+                opened = self.assert_verified(
+                    self.verify(bundle(data, manifest), "--all-cores", "--report", report), data)
+                self.assertEqual(opened.seal["checked"], ["schema", "size", "chunks", "structure"])
+                self.assertEqual(json.loads(report.read_text())["checked"], opened.seal["checked"])
+        stream = bundle(self.npz, manifest_of(self.npz, chunks=False))
+        done = self.verify(stream, "--all-cores")
+        self.assertIn("--all-cores: cannot go by chunks", done.stderr)
+        self.assertIn("sha256", self.assert_verified(done).seal["checked"])
+
     def test_a_bundle_without_chunks_is_spooled_and_passed_on(self):
         manifest = manifest_of(self.npz, chunks=False)
         opened = self.assert_verified(self.verify(bundle(self.npz, manifest)))
@@ -169,7 +188,8 @@ class Passing(Filter):
         self.assertEqual(self.verify(stream).stdout, self.verify(stream).stdout)
 
     def test_a_restart_voids_what_came_before(self):
-        for chunks, options in [(True, ()), (False, ()), (False, ("--stream",))]:
+        for chunks, options in [(True, ()), (True, ("--all-cores",)), (False, ()),
+                                (False, ("--stream",))]:
             with self.subTest(chunks=chunks, options=options):
                 old = npz_bytes({"a/b": np.arange(9000)})
                 stream = (member("sim.npz.manifest.json", manifest_of(old, chunks))
@@ -329,6 +349,25 @@ class Refusing(Filter):
             hashlib.sha256(self.npz[2 * CHUNK:3 * CHUNK]).hexdigest(),
             hashlib.sha256(bad[2 * CHUNK:3 * CHUNK]).hexdigest())
         self.assertNotIn(bytes(bad[2 * CHUNK:2 * CHUNK + 100]), opened.npz)
+
+    def test_all_cores_never_pass_a_wrong_chunk_on(self):
+        data = npz_bytes({"a/b": np.random.default_rng(5).random(3_000_000)})
+        self.npz = data
+        chunks = -(-len(data) // CHUNK)
+        for index in (0, 1, 2000, chunks - 1):
+            bad = bytearray(data)
+            bad[min(index * CHUNK + 17, len(data) - 1)] ^= 4
+            with self.subTest(index):
+                opened = self.assert_failed(
+                    self.verify(bundle(bytes(bad), manifest_of(data)), "--all-cores"), 1,
+                    "chunk-mismatch", f"chunk {index} (bytes {index * CHUNK} to ")
+                self.assertLessEqual(len(opened.npz), index * CHUNK)
+        for other, reason in ((data[:-CHUNK], "size-mismatch"), (data + b"x", "size-mismatch")):
+            with self.subTest(reason):
+                self.assert_failed(self.verify(bundle(other, manifest_of(data)), "--all-cores"), 1,
+                                   reason)
+        longer = manifest_of(data, size_bytes=len(data) + 1)
+        self.assert_failed(self.verify(bundle(data, longer), "--all-cores"), 1, "size-mismatch")
 
     def test_a_wrong_digest_is_refused_with_both_values(self):
         bad = bytearray(self.npz)
@@ -573,7 +612,8 @@ class Surroundings(Filter):
 
     @unittest.skipIf(madtest.SANITIZED, "the sanitizers' own memory is counted too")
     def test_memory_is_bounded(self):
-        for chunk_bytes, options in ((16 << 20, ()), (4 << 20, ()), (None, ("--stream",)),
+        for chunk_bytes, options in ((16 << 20, ()), (4 << 20, ()), (16 << 20, ("--all-cores",)),
+                                     (4 << 20, ("--all-cores",)), (None, ("--stream",)),
                                      (None, ("--spool-dir", str(self.spool)))):
             with self.subTest(chunk_bytes=chunk_bytes, options=options):
                 self.assertLess(self.peak_kib(chunk_bytes, options), 64 << 10)

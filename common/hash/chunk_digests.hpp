@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hash/sha256.hpp"
+#include "io/bounded_queue.hpp"
+#include "io/fd.hpp"
+
+namespace mad {
+
+/// SHA-256 of each consecutive `chunk_bytes` of `bytes`, the last one shorter; without the
+/// digest of the whole, which alone keeps a second processor from helping.
+std::vector<Digest> digest_chunks(Bytes bytes, std::uint64_t chunk_bytes);
+
+/// The same of the first `size_bytes` of `file`, by `threads` threads, in less than a megabyte
+/// of memory each.  Where the file is shorter, the digests are of what is there.  `progress` gets
+/// counts of bytes, from one thread at a time.  Errors name `subject`.
+std::vector<Digest> digest_file_chunks(int file, std::uint64_t size_bytes,
+                                       std::uint64_t chunk_bytes, unsigned threads,
+                                       const std::function<void(std::uint64_t)>& progress,
+                                       const std::string& subject);
+
+/// Threads that digest the chunks of buffers, any number of them at once.
+class ChunkDigester {
+ public:
+  ChunkDigester(std::uint64_t chunk_bytes, unsigned threads);
+  /// Ends when what was asked for is done.
+  ~ChunkDigester();
+  ChunkDigester(const ChunkDigester&) = delete;
+  ChunkDigester& operator=(const ChunkDigester&) = delete;
+
+  /// `bytes` begin with a chunk, and stay as they are until the answer is there.
+  std::shared_future<std::vector<Digest>> digest(Bytes bytes);
+
+ private:
+  using Job = std::packaged_task<std::vector<Digest>()>;
+  std::uint64_t chunk_bytes_;
+  BoundedQueue<Job> jobs_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mad
