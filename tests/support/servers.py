@@ -378,18 +378,30 @@ class Nginx:
         for _ in range(10):  # another process may take a port between the probe and nginx
             self.port, self.tls_port = free_port(), free_port()
             self._write_config()
-            self._process = subprocess.Popen(
-                ["nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"),
-                 "-e", str(self.directory / "error.log")],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"})
-            if self._wait_until_it_answers():
+            if self._start():
                 return self
         raise RuntimeError((self.directory / "error.log").read_text())
 
     def __exit__(self, *_):
+        self.vanish()
+
+    def vanish(self):
+        """Every connection is cut, and new ones are refused."""
         self._process.terminate()
         self._process.wait()
+
+    def come_back(self):
+        """At the same ports."""
+        if not self._start():
+            raise RuntimeError((self.directory / "error.log").read_text())
+
+    def _start(self):
+        self._process = subprocess.Popen(
+            ["nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"),
+             "-e", str(self.directory / "error.log")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"})
+        return self._wait_until_it_answers()
 
     def _wait_until_it_answers(self):
         while self._process.poll() is None:

@@ -1,0 +1,64 @@
+"""scripts/drill: a hundred preemptions with faults of every kind, and what it says of tools
+that do not keep their word."""
+
+import re
+import subprocess
+
+import madtest
+from pipeline import environment
+
+DRILL = str(madtest.SOURCE / "scripts" / "drill")
+EACH = 15 if madtest.SANITIZED else 50
+FAULTS = {
+    "directory": ["disk full", "killed early", "killed while it boots", "killed while it saves",
+                  "none", "object corrupted", "watcher killed"],
+    "web": ["connection lost at boot", "connection lost at upload", "killed while it uploads"],
+}
+
+
+def start(*options, **env):
+    return subprocess.Popen(
+        [DRILL, "--bin-dir", str(madtest.BIN), *map(str, options)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**environment(MAD_WATCH_INTERVAL="0.05"), **env})
+
+
+class Drill(madtest.Case):
+    def test_nothing_that_was_committed_is_ever_lost(self):
+        # Seeds by which each fault comes up.
+        drills = {place: start("-n", EACH, "--place", place, "--scale", 0.02, "--seed", 5)
+                  for place in FAULTS}
+        for place, drill in drills.items():
+            with self.subTest(place):
+                said, _ = drill.communicate(timeout=600)
+                self.assertEqual(drill.returncode, 0, said)
+                self.assertRegex(said, rf"(?m)^preemptions +{EACH}$")
+                self.assertRegex(said, "(?m)^committed snapshots lost +0$")
+                self.assertRegex(said, "bit for bit that of an uninterrupted run")
+                self.assertGreater(int(re.search(r"snapshots committed +(\d+)", said)[1]), EACH // 4)
+                if not madtest.SANITIZED:
+                    for fault in FAULTS["directory"] + (FAULTS["web"] if place == "web" else []):
+                        self.assertRegex(said, rf"(?m)^  {fault} +[1-9]", fault)
+
+    def test_a_push_that_lies_is_found_out(self):
+        liar = self.tmp / "bin"
+        liar.mkdir()
+        (liar / "mad-push").write_text("#!/bin/sh\nexit 0\n")
+        (liar / "mad-push").chmod(0o755)
+        # Before the drill's own directory of tools.
+        (liar / "run-preemptible").write_text(
+            f'#!/bin/sh\nPATH="{liar}:$PATH" exec {madtest.SOURCE}/scripts/run-preemptible "$@"\n')
+        (liar / "run-preemptible").chmod(0o755)
+        for tool in madtest.BIN.iterdir():
+            if not (liar / tool.name).exists():
+                (liar / tool.name).symlink_to(tool)
+        drill = start("-n", 20, "--place", "web", "--scale", 0.02, "--bin-dir", liar, "--seed", 5)
+        said, _ = drill.communicate(timeout=300)
+        self.assertEqual(drill.returncode, 1, said)
+        self.assertIn("drill: error: ", said)
+        self.assertIn("was called durable", said)
+        self.assertIn("--seed 5", said)
+
+
+if __name__ == "__main__":
+    madtest.main()
