@@ -27,6 +27,7 @@ void declare(CLI::App& app, SnapshotCommand& o) {
   app.add_option("--pause", o.pause, "Hold this process still while its state is read (repeatable)")
       ->type_name("PID");
   app.add_flag("--compress", o.compress, "Deflate the arrays");
+  app.add_flag("--no-members", o.no_members, "Leave the table of arrays out of the manifest");
   app.add_option("--durability", o.durability, "full, or none: do not wait for the disk")
       ->check(CLI::IsMember({"full", "none"}));
   app.add_option("--mode", o.mode, "Mode of both files, in octal")->type_name("OCTAL");

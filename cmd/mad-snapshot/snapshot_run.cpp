@@ -18,6 +18,7 @@ SnapshotRequest request_of(const SnapshotCommand& command) {
   SnapshotRequest request;
   request.state = command.state;
   request.compression = command.compress ? NpzCompression::deflate : NpzCompression::none;
+  request.member_table = !command.no_members;
   std::optional<std::string> session_id;
   if (!command.session_id.empty()) session_id = command.session_id;
   request.extra = make_extra(command.extra_file, command.extra, session_id, command.stage);

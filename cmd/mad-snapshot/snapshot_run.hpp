@@ -19,6 +19,7 @@ struct SnapshotCommand {
   std::string stage = "preempted";
   std::vector<pid_t> pause;
   bool compress = false;
+  bool no_members = false;
   std::string durability = "full";
   std::string mode;
   double lock_timeout_s = 10;

@@ -49,7 +49,7 @@ TakenSnapshot finish_snapshot(const SnapshotRequest& request, FileDigests digest
   manifest.step = step;
   manifest.chunks = digests.chunks;
   const std::uint64_t arrays = members.size();
-  manifest.members = std::move(members);
+  if (request.member_table) manifest.members = std::move(members);
   TakenSnapshot taken{format_manifest(manifest), std::move(digests), step, arrays};
   if (taken.manifest.size() > k_max_manifest_bytes) {
     throw Error(ExitCode::refused, "too-large", "the manifest",

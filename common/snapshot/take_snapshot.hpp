@@ -17,6 +17,8 @@ struct SnapshotRequest {
   /// A state directory (or a link to one), an npz, or `-` for an npz on standard input.
   std::string state;
   NpzCompression compression = NpzCompression::none;
+  /// Whether the manifest gets its table of members.
+  bool member_table = true;
   /// The manifest's `extra`, a JSON object.
   std::string extra = "{}";
   /// Called once nothing more is read from the state, and before anything is synced:

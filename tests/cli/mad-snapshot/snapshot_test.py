@@ -73,6 +73,16 @@ class WhatIsWritten(SnapshotCase):
         self.assertEqual(manifest["step"], 42)
         self.assertEqual(manifest["chunks"]["digests"], [manifest["sha256"]])
 
+    def test_the_table_of_arrays_can_be_left_out(self):
+        self.assert_taken(self.take())
+        whole = self.manifest()
+        self.assert_taken(self.take("--no-members"))
+        short = self.manifest()
+        self.assertEqual(len(whole.pop("members")), 4)
+        for each in (whole, short):
+            del each["created_at"]
+        self.assertEqual(short, whole)
+
     def test_extra_holds_what_was_given_and_the_two_keys_win(self):
         extra = self.tmp / "extra.json"
         extra.write_text('{"commit": "abc", "n": 1, "session_id": "file", "odd": NaN}')
