@@ -33,7 +33,7 @@ class S3Transport final : public Transport {
 
   Capabilities capabilities() const override {
     Capabilities found;
-    found.conditional_upload = session_.at_aws();
+    found.conditional_upload = found.conditional_remove = session_.at_aws();
     found.min_part_bytes = std::uint64_t{5} << 20U;
     found.max_part_bytes = found.max_put_bytes = std::uint64_t{5} << 30U;
     found.max_parts = 10'000;
@@ -131,6 +131,20 @@ class S3Transport final : public Transport {
     if (!is_success(reply.head.status) && reply.head.status != 404) {
       throw status_error(display_url(url), reply.head.status, xml_error_code(reply));
     }
+  }
+
+  RemoveOutcome remove_version(const Url& url, const std::string& version) override {
+    // Others than AWS may not know the condition, or read it in their own way.
+    if (!session_.at_aws()) return Transport::remove_version(url, version);
+    S3Ask ask = object(url);
+    ask.method = "DELETE";
+    ask.headers.emplace_back("If-Match", version);
+    const HttpReply reply = session_.call(ask);
+    const int status = reply.head.status;
+    if (status == 404) return RemoveOutcome::missing;
+    if (status == 409 || status == 412) return RemoveOutcome::changed;
+    if (!is_success(status)) throw status_error(display_url(url), status, xml_error_code(reply));
+    return RemoveOutcome::removed;
   }
 
   TransferFigures figures() const override { return session_.calls().figures(); }

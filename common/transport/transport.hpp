@@ -93,6 +93,13 @@ struct ListedObject {
   std::optional<std::int64_t> modified_s;
 };
 
+/// What became of a remove_version().
+enum class RemoveOutcome {
+  removed,
+  missing,  ///< there is no such object, any more
+  changed,  ///< another version is there, and stays
+};
+
 /// Gets the objects found, a page at a time; false ends the listing.
 using ListPage = std::function<bool(const std::vector<ListedObject>& objects)>;
 
@@ -107,6 +114,7 @@ struct Capabilities {
   /// look beforehand.
   bool conditional_put = true;
   bool conditional_upload = true;
+  bool conditional_remove = true;
   bool metadata = true;
   bool late_metadata = false;
   bool list = true;
@@ -157,6 +165,9 @@ class Transport {
   virtual void list(const Url& prefix, const ListPage& page) = 0;
   /// Nothing there is no error.
   virtual void remove(const Url& url) = 0;
+  /// Only while it is the version that stat() or list() called so, which the store itself
+  /// sees to where Capabilities::conditional_remove; else it is a look beforehand.
+  virtual RemoveOutcome remove_version(const Url& url, const std::string& version);
 
   virtual TransferFigures figures() const = 0;
 };
