@@ -72,7 +72,7 @@ class PrunePlan {
   }
 
   bool is_old(std::int64_t modified_s) const {
-    return modified_s <= now_s_ && now_s_ - modified_s > rule_.grace.count();
+    return modified_s <= now_s_ && now_s_ - modified_s >= rule_.grace.count();
   }
 
   bool is_dead_bare_npz(const PlacedSnapshot& snapshot) const {
