@@ -45,6 +45,7 @@ void LatestSearch::look() {
   pairs_.erase(end, pairs_.end());
   sort_newest_first(pairs_);
   next_ = 0;
+  skipped_.clear();
 }
 
 bool LatestSearch::look_again() {
@@ -59,6 +60,7 @@ std::optional<FetchRequest> LatestSearch::next() {
     std::optional<Error> error = snapshot.error;
     if (!error && fallback_ && proof_ == Proof::before) error = place_->check(snapshot);
     if (!error) return place_->request_for(snapshot, base_);
+    if (error->code == ExitCode::not_found && look_again()) return next();
     if (!is_lasting(*error)) throw Error(*error);
     pass_over(snapshot, *error);
   }

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/log.hpp"
 #include "credentials/encoding.hpp"
 #include "exchange/checking_delivery.hpp"
 #include "exchange/remote_pair.hpp"
@@ -79,7 +80,7 @@ class RemotePlace final : public FetchPlace {
     return request;
   }
 
-  PlaceSurvey survey(WorkNeed) override {
+  PlaceSurvey survey(WorkNeed works) override {
     std::map<std::string, PlacedSnapshot> snapshots;
     transport_->list(url_, [&](const std::vector<ListedObject>& objects) {
       for (const ListedObject& object : objects) add(object, snapshots);
@@ -92,6 +93,7 @@ class RemotePlace final : public FetchPlace {
     }
     for_each_in_parallel(found.snapshots.size(),
                          [&](std::size_t i) { look_into(found.snapshots[i]); });
+    if (works == WorkNeed::needed) add_uploads(found.works);
     return found;
   }
 
@@ -129,7 +131,10 @@ class RemotePlace final : public FetchPlace {
     return any ? Removal::removed : Removal::gone;
   }
 
-  Removal remove(const PlacedWork&) override { return Removal::gone; }
+  Removal remove(const PlacedWork& work) override {
+    transport_->remove_upload({url_of(work.name), work.upload_id, work.mark.modified_s});
+    return Removal::removed;
+  }
 
   void settle(const PlacedSnapshot& snapshot) override {
     if (snapshot.interrupted) return;
@@ -146,10 +151,31 @@ class RemotePlace final : public FetchPlace {
     return url;
   }
 
+  /// Of what a snapshot is made of and stands right in this place.
+  std::optional<PartName> part_at(const Url& url) const {
+    if (url.path.compare(0, url_.path.size(), url_.path) != 0) return std::nullopt;
+    const auto name = percent_decode(url.path.substr(url_.path.size()));
+    return name ? parse_part_name(*name) : std::nullopt;
+  }
+
+  void add_uploads(std::vector<PlacedWork>& works) {
+    try {
+      for (ListedUpload& upload : transport_->list_uploads(url_)) {
+        const auto part = part_at(upload.url);
+        if (!part || part->part != Part::npz) continue;
+        PlacedWork work{part->npz, part->npz, true, std::move(upload.id), {}};
+        work.mark.modified_s = upload.modified_s;
+        works.push_back(std::move(work));
+      }
+    } catch (const Error& error) {
+      // Who may list objects need not be allowed this, nor need every store know it.
+      if (error.code != ExitCode::access_denied && error.reason != "http-status") throw;
+      log_verbose(error.one_line() + "; uploads that were never ended are not looked for");
+    }
+  }
+
   void add(const ListedObject& object, std::map<std::string, PlacedSnapshot>& snapshots) const {
-    if (object.url.path.compare(0, url_.path.size(), url_.path) != 0) return;
-    const auto name = percent_decode(object.url.path.substr(url_.path.size()));
-    const auto part = name ? parse_part_name(*name) : std::nullopt;
+    const auto part = part_at(object.url);
     if (!part) return;
     snapshots[part->npz].parts[static_cast<std::size_t>(part->part)] =
         PartMark{object.version, object.size_bytes, object.modified_s, true};

@@ -115,19 +115,24 @@ ExitCode list_place(Place& place, const ListRequest& request, Report& report) {
   sort_newest_first(found.snapshots);
   ExitCode code = ExitCode::ok;
   std::uint64_t complete = 0;
+  std::vector<PlacedSnapshot> listed;
   std::vector<ListedCheck> checks;
   for (PlacedSnapshot& snapshot : found.snapshots) {
-    checks.push_back(request.check ? make_listed_check(place, snapshot) : ListedCheck::not_made);
-    if (checks.back() == ListedCheck::wrong) code = worse(code, snapshot.error->code);
+    const auto check = request.check ? make_listed_check(place, snapshot) : ListedCheck::not_made;
+    // It was pruned away meanwhile.
+    if (check == ListedCheck::wrong && snapshot.error->code == ExitCode::not_found) continue;
+    if (check == ListedCheck::wrong) code = worse(code, snapshot.error->code);
     if (snapshot.state == SnapshotState::complete) ++complete;
     if (request.format == ListFormat::json) {
-      write_out(format_listed_json(snapshot, place.path_of(snapshot.name), checks.back()));
+      write_out(format_listed_json(snapshot, place.path_of(snapshot.name), check));
     }
+    listed.push_back(std::move(snapshot));
+    checks.push_back(check);
   }
-  if (request.format == ListFormat::text && !found.snapshots.empty()) {
-    write_out(format_listed_text(found.snapshots, checks));
+  if (request.format == ListFormat::text && !listed.empty()) {
+    write_out(format_listed_text(listed, checks));
   }
-  report.set("entries", static_cast<std::uint64_t>(found.snapshots.size()));
+  report.set("entries", static_cast<std::uint64_t>(listed.size()));
   report.set("complete", complete);
   return code;
 }

@@ -29,7 +29,10 @@ class PrunePlan {
     survey_ = place.survey(WorkNeed::needed);
     put_in_order();
     const bool reads = must_read();
-    for (const PlacedSnapshot& snapshot : survey_.snapshots) look_at(snapshot, reads);
+    for (const PlacedSnapshot& snapshot : survey_.snapshots) {
+      look_at(snapshot, reads);
+      if (is_outdated_) return;
+    }
     // Should this be killed half-way, the oldest are what is gone.
     std::reverse(acts_.begin(), acts_.end());
     for (const PlacedWork& work : survey_.works) look_at(work);
@@ -42,6 +45,8 @@ class PrunePlan {
   /// What stays.
   const PruneFigures& figures() const { return figures_; }
   bool nothing_valid() const { return nothing_valid_; }
+  /// What was to be counted went while it was looked at: nothing here holds.
+  bool is_outdated() const { return is_outdated_; }
 
  private:
   bool concerns(const std::string& name) const { return !rule_.concerns || rule_.concerns(name); }
@@ -130,6 +135,8 @@ class PrunePlan {
   void count(const PlacedSnapshot& snapshot, const std::optional<Error>& error) {
     if (!error) return witnesses_.push_back(&snapshot);
     if (!is_verdict(*error)) throw Error(*error);
+    is_outdated_ = error->code == ExitCode::not_found;
+    if (is_outdated_) return;
     ++figures_.refused;
     log_warning(error->one_line() + "; not counted");
   }
@@ -164,6 +171,7 @@ class PrunePlan {
   /// Else this may be where somebody keeps manifests apart from their npz.
   bool has_snapshots_ = false;
   bool nothing_valid_ = false;
+  bool is_outdated_ = false;
 };
 
 Removal carry_out(Place& place, const PlannedAct& planned, const PrunePlan& plan) {
@@ -203,8 +211,9 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
   }
   for (int round = 0; round < k_most_rounds; ++round) {
     const PrunePlan plan(place, rule);
-    bool lost = false;
+    bool lost = plan.is_outdated();
     for (const PlannedAct& planned : plan.acts()) {
+      if (lost) break;
       check_interrupted();
       const Removal removal =
           execution == Execution::dry_run ? Removal::removed : carry_out(place, planned, plan);
@@ -212,7 +221,6 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
         log_note(planned.act.path + ": left alone, a writer is at work on it");
       }
       lost = removal == Removal::witness_lost;
-      if (lost) break;
       if (removal != Removal::removed) continue;
       if (planned.act.kind == PruneKind::snapshot) ++done.removed;
       if (planned.act.kind != PruneKind::settle) done.removed_bytes += planned.act.size_bytes;

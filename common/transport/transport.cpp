@@ -76,6 +76,12 @@ RemoveOutcome Transport::remove_version(const Url& url, const std::string& versi
   return RemoveOutcome::removed;
 }
 
+std::vector<ListedUpload> Transport::list_uploads(const Url&) {
+  return {};
+}
+
+void Transport::remove_upload(const ListedUpload&) {}
+
 std::uint64_t part_bytes_for(const Capabilities& capabilities,
                              std::optional<std::uint64_t> size_bytes, std::uint64_t wanted_bytes) {
   std::uint64_t part = std::max(wanted_bytes, capabilities.min_part_bytes);

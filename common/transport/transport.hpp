@@ -103,6 +103,14 @@ enum class RemoveOutcome {
 /// Gets the objects found, a page at a time; false ends the listing.
 using ListPage = std::function<bool(const std::vector<ListedObject>& objects)>;
 
+/// An upload in parts that was begun, and neither finished nor aborted.
+struct ListedUpload {
+  Url url;
+  std::string id;
+  /// When its last part came, else when it was begun.
+  std::optional<std::int64_t> modified_s;
+};
+
 /// What a store can do; what it cannot is a usage error where it is asked for all the same.
 struct Capabilities {
   /// Ranges at all; http servers may be found without (RangeOutcome::no_ranges).
@@ -168,6 +176,12 @@ class Transport {
   /// Only while it is the version that stat() or list() called so, which the store itself
   /// sees to where Capabilities::conditional_remove; else it is a look beforehand.
   virtual RemoveOutcome remove_version(const Url& url, const std::string& version);
+
+  /// Of the objects whose URL begins with `prefix`.  A store that gets rid of them by itself, or
+  /// does not tell, has none.
+  virtual std::vector<ListedUpload> list_uploads(const Url& prefix);
+  /// Nothing there is no error.
+  virtual void remove_upload(const ListedUpload& upload);
 
   virtual TransferFigures figures() const = 0;
 };

@@ -190,6 +190,19 @@ class Stores:
 class S3(Stores, PlaceCase):
     kind = S3Place
 
+    def test_uploads_that_were_never_ended_go_after_the_grace(self):
+        self.push(1)
+        bucket, request = self.store.bucket, self.store.server.request
+        for key in ("runs/a b/dead.npz", "runs/a b/dead.npz", "runs/a b/x.bin", "elsewhere.npz"):
+            path = f"/{bucket}/" + key.replace(" ", "%20")
+            answer = request("POST", path, {"uploads": ""})
+            upload = answer.body.decode().split("<UploadId>")[1].split("<")[0]
+            request("PUT", path, {"uploadId": upload, "partNumber": "1"}, body=b"part")
+        self.assertEqual(self.pruned("--keep", "1", place=self.url, env=self.env), [])
+        told = self.pruned("--keep", "1", "--grace", "0s", place=self.url, env=self.env)
+        self.assertEqual(told, [("work", "dead.npz", "dead-writer")] * 2)
+        self.assertEqual(self.store.leftovers(), ["elsewhere.npz", "runs/a b/x.bin"])
+
 
 class Azure(Stores, PlaceCase):
     kind = AzPlace

@@ -243,7 +243,8 @@ class Together(PlaceCase):
         out = self.tmp / "out.npz"
         while not self.over.is_set():
             known = self.committed
-            done = madtest.run("mad-fetch", "-q", "--latest", "-o", out, self.place)
+            check = self.random.choice([[], ["--fallback", "0"]])
+            done = madtest.run("mad-fetch", "-q", "--latest", *check, "-o", out, self.place)
             if known == 0:
                 continue
             if done.returncode != 0:

@@ -53,6 +53,9 @@ class FakePlace final : public Place {
   std::optional<Error> check(const PlacedSnapshot& snapshot) override {
     const int number = number_of(snapshot.name);
     checked += std::to_string(number);
+    if (before_check && before_check()) {
+      return Error(ExitCode::not_found, "snapshot-missing", snapshot.name, "no such file");
+    }
     if (const auto found = faults.find(number); found != faults.end()) return found->second;
     return std::nullopt;
   }
@@ -92,6 +95,8 @@ class FakePlace final : public Place {
   std::map<int, Error> faults;
   std::set<int> busy;
   std::function<void()> before_removal;
+  /// Whether it is gone by then.
+  std::function<bool()> before_check;
   std::string checked, removed_works, settled;
 };
 
@@ -261,6 +266,21 @@ TEST_CASE("prune: where a witness is lost the place is looked at again") {
   place.before_removal = [&] { place.snapshots[3].parts[0]->version = "v2"; };
   CHECK(error_from([&] { pruned(place, keep(1)); }).reason == "place-changing");
   CHECK(place.left() == "123");
+}
+
+TEST_CASE("prune: what goes while it is read is no broken one: the place is looked at again") {
+  FakePlace place = place_of(3);
+  place.before_check = [&] {
+    // A writer and another pruner, in between.
+    if (place.checked == "3") {
+      place.snapshots.clear();
+      place.add(4);
+      place.add(5);
+    }
+    return place.checked == "3";
+  };
+  CHECK(pruned(place, keep(1)) == "snapshot 4 superseded\n");
+  CHECK(place.left() == "5");
 }
 
 TEST_CASE("prune: what a writer took over is left alone and not told of") {
