@@ -31,17 +31,20 @@ LatestSearch::LatestSearch(const FetchRequest& base, std::optional<unsigned> fal
   look();
 }
 
+/// A listing in pages is not of one instant: that there is nothing is believed the second time.
 void LatestSearch::look() {
   ++looks_;
+  look_once();
+  if (pairs_.empty()) look_once();
+}
+
+void LatestSearch::look_once() {
   pairs_ = place_->survey(WorkNeed::not_needed).snapshots;
   const auto no_pair = [](const PlacedSnapshot& snapshot) {
     return snapshot.state == SnapshotState::no_manifest || snapshot.state == SnapshotState::no_npz;
   };
   const auto end = std::remove_if(pairs_.begin(), pairs_.end(), no_pair);
-  if (end != pairs_.end()) {
-    log_warning(place_->path_of("") + ": passing by " + std::to_string(pairs_.end() - end) +
-                " without npz or manifest, which are no snapshots");
-  }
+  halves_ = pairs_.end() - end;
   pairs_.erase(end, pairs_.end());
   sort_newest_first(pairs_);
   next_ = 0;
@@ -65,6 +68,10 @@ std::optional<FetchRequest> LatestSearch::next() {
     pass_over(snapshot, *error);
   }
   if (!skipped_.empty()) none_valid();
+  if (halves_ > 0) {
+    log_warning(place_->path_of("") + ": passing by " + std::to_string(halves_) +
+                " without npz or manifest, which are no snapshots");
+  }
   return std::nullopt;
 }
 

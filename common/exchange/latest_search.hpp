@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,7 @@ class LatestSearch {
 
  private:
   void look();
+  void look_once();
   void pass_over(const PlacedSnapshot& snapshot, const Error& error);
   [[noreturn]] void none_valid() const;
 
@@ -51,6 +53,8 @@ class LatestSearch {
   std::unique_ptr<FetchPlace> place_;
   /// The newest first; what is no pair of npz and manifest is not among them.
   std::vector<PlacedSnapshot> pairs_;
+  /// How many of those there are.
+  std::ptrdiff_t halves_ = 0;
   std::size_t next_ = 0;
   std::vector<Skipped> skipped_;
   int looks_ = 0;

@@ -21,6 +21,7 @@ namespace {
 
 /// A manifest takes the store its latency; of the largest, so many are held at once.
 constexpr unsigned k_manifest_readers = 4;
+constexpr int k_most_surveys = 20;
 
 /// A place's URL ends with a slash, so that a name can follow.
 Url place_url(const std::string& text) {
@@ -81,20 +82,15 @@ class RemotePlace final : public FetchPlace {
   }
 
   PlaceSurvey survey(WorkNeed works) override {
-    std::map<std::string, PlacedSnapshot> snapshots;
-    transport_->list(url_, [&](const std::vector<ListedObject>& objects) {
-      for (const ListedObject& object : objects) add(object, snapshots);
-      return true;
-    });
-    PlaceSurvey found;
-    for (auto& [name, snapshot] : snapshots) {
-      snapshot.name = name;
-      found.snapshots.push_back(std::move(snapshot));
+    for (int attempt = 1;; ++attempt) {
+      has_vanished_ = false;
+      PlaceSurvey found = list();
+      for_each_in_parallel(found.snapshots.size(),
+                           [&](std::size_t i) { look_into(found.snapshots[i]); });
+      if (has_vanished_ && attempt < k_most_surveys) continue;
+      if (works == WorkNeed::needed) add_uploads(found.works);
+      return found;
     }
-    for_each_in_parallel(found.snapshots.size(),
-                         [&](std::size_t i) { look_into(found.snapshots[i]); });
-    if (works == WorkNeed::needed) add_uploads(found.works);
-    return found;
   }
 
   std::optional<Error> check(const PlacedSnapshot& snapshot) override {
@@ -158,6 +154,20 @@ class RemotePlace final : public FetchPlace {
     return name ? parse_part_name(*name) : std::nullopt;
   }
 
+  PlaceSurvey list() {
+    std::map<std::string, PlacedSnapshot> snapshots;
+    transport_->list(url_, [&](const std::vector<ListedObject>& objects) {
+      for (const ListedObject& object : objects) add(object, snapshots);
+      return true;
+    });
+    PlaceSurvey found;
+    for (auto& [name, snapshot] : snapshots) {
+      snapshot.name = name;
+      found.snapshots.push_back(std::move(snapshot));
+    }
+    return found;
+  }
+
   void add_uploads(std::vector<PlacedWork>& works) {
     try {
       for (ListedUpload& upload : transport_->list_uploads(url_)) {
@@ -200,10 +210,14 @@ class RemotePlace final : public FetchPlace {
     PairTexts texts;
     if (snapshot.part(Part::manifest)) {
       texts.manifest = get_small(*transport_, names.manifest, k_max_manifest_bytes);
+      if (!texts.manifest) has_vanished_ = true;
     }
     if (snapshot.part(Part::next)) {
       const auto npz = transport_->stat(names.npz);
-      if (!npz) return;
+      if (!npz) {
+        has_vanished_ = true;
+        return;
+      }
       if (snapshot.part(Part::signature)) texts.signature.emplace();
       RemoteChoice choice = choose_manifest(*transport_, names, *npz, texts);
       snapshot.interrupted = choice.owner == RemoteOwner::next;
@@ -222,6 +236,7 @@ class RemotePlace final : public FetchPlace {
   Url url_;
   FetchRequest request_;
   std::unique_ptr<Transport> transport_;
+  std::atomic<bool> has_vanished_ = false;
 };
 
 /// The local one, for fetches.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/interrupt.hpp"
+#include "base/log.hpp"
 #include "io/file.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/pair.hpp"
@@ -24,6 +25,8 @@ namespace {
 
 constexpr int k_prune_lock_ms = 10'000;
 constexpr int k_give_way_ms = 12;
+constexpr int k_list_lock_ms = 2000;
+constexpr int k_most_surveys = 20;
 
 PartMark mark_of(const struct ::stat& status) {
   PartMark mark;
@@ -70,25 +73,13 @@ class LocalPlace final : public Place {
   }
 
   PlaceSurvey survey(WorkNeed works) override {
-    PlaceSurvey found;
-    std::map<std::string, PlacedSnapshot> snapshots;
-    for (const std::string& name : list_directory(directory_.get(), path_)) {
-      if (auto part = parse_part_name(name)) {
-        const auto mark = mark_at(directory_.get(), name, path_ + name);
-        if (!mark) continue;
-        PlacedSnapshot& snapshot = snapshots[part->npz];
-        snapshot.parts[static_cast<std::size_t>(part->part)] = mark;
-      } else if (works == WorkNeed::needed) {
-        add_work(name, found.works);
-      }
+    for (int attempt = 1;; ++attempt) {
+      has_vanished_ = false;
+      PlaceSurvey found = list(works);
+      for (PlacedSnapshot& snapshot : found.snapshots) look_into(snapshot);
+      // What went may have gone for one that came after the directory was listed.
+      if (!has_vanished_ || attempt == k_most_surveys) return found;
     }
-    found.snapshots.reserve(snapshots.size());
-    for (auto& [name, snapshot] : snapshots) {
-      snapshot.name = name;
-      look_into(snapshot);
-      found.snapshots.push_back(std::move(snapshot));
-    }
-    return found;
   }
 
   std::optional<Error> check(const PlacedSnapshot& snapshot) override {
@@ -185,6 +176,41 @@ class LocalPlace final : public Place {
     sync_fd(directory, path_, Durability::full);
   }
 
+  /// The names and marks of one instant, as far as that can be had: without the lock, what is
+  /// renamed meanwhile could be seen under neither name.
+  PlaceSurvey list(WorkNeed works) const {
+    const Fd directory = open_it();
+    lock_to_list(directory.get());
+    PlaceSurvey found;
+    std::map<std::string, PlacedSnapshot> snapshots;
+    for (const std::string& name : list_directory(directory.get(), path_)) {
+      if (auto part = parse_part_name(name)) {
+        const auto mark = mark_at(directory.get(), name, path_ + name);
+        if (!mark) continue;
+        PlacedSnapshot& snapshot = snapshots[part->npz];
+        snapshot.parts[static_cast<std::size_t>(part->part)] = mark;
+      } else if (works == WorkNeed::needed) {
+        add_work(name, found.works);
+      }
+    }
+    found.snapshots.reserve(snapshots.size());
+    for (auto& [name, snapshot] : snapshots) {
+      snapshot.name = name;
+      found.snapshots.push_back(std::move(snapshot));
+    }
+    return found;
+  }
+
+  /// A copier may hold it for long; whoever removes and publishes here waits for it, too.
+  void lock_to_list(int directory) const {
+    try {
+      lock_directory(directory, LockMode::shared, k_list_lock_ms, path_);
+    } catch (const Error& error) {
+      if (error.reason != "lock-timeout") throw;
+      log_verbose(printable(path_) + ": the lock is held; listing without it");
+    }
+  }
+
   void add_work(const std::string& name, std::vector<PlacedWork>& works) const {
     const auto work = parse_work_name(name);
     if (!work) return;
@@ -198,7 +224,7 @@ class LocalPlace final : public Place {
     works.push_back({name, work->npz, false, {}, *mark});
   }
 
-  void look_into(PlacedSnapshot& snapshot) const {
+  void look_into(PlacedSnapshot& snapshot) {
     if (!snapshot.part(Part::npz)) return;
     try {
       if (snapshot.part(Part::next) || !read_as_it_stands(snapshot)) read_under_lock(snapshot);
@@ -210,7 +236,7 @@ class LocalPlace final : public Place {
   }
 
   /// False where a writer may be at work on it.
-  bool read_as_it_stands(PlacedSnapshot& snapshot) const {
+  bool read_as_it_stands(PlacedSnapshot& snapshot) {
     if (!snapshot.part(Part::manifest)) {
       snapshot.state = SnapshotState::no_manifest;
       return snapshot.is_plain();
@@ -233,7 +259,8 @@ class LocalPlace final : public Place {
     return snapshot.facts->size_bytes.value_or(size_bytes) == size_bytes;
   }
 
-  void read_under_lock(PlacedSnapshot& snapshot) const {
+  void read_under_lock(PlacedSnapshot& snapshot) {
+    const bool had_manifest = snapshot.part(Part::manifest).has_value();
     snapshot.parts = marks_at(directory_.get(), snapshot.name);
     snapshot.facts.reset();
     snapshot.state = SnapshotState::no_npz;
@@ -243,9 +270,11 @@ class LocalPlace final : public Place {
     } catch (const Error& error) {
       if (error.code != ExitCode::not_found) throw;
       snapshot.parts[static_cast<std::size_t>(Part::npz)].reset();
+      has_vanished_ = true;
       return;
     }
     snapshot.state = SnapshotState::no_manifest;
+    has_vanished_ = has_vanished_ || (had_manifest && !opened.manifest);
     if (!opened.manifest) return;
     snapshot.interrupted = opened.manifest_path != path_ + part_name(snapshot.name, Part::manifest);
     snapshot.facts = read_facts(*opened.manifest, printable(opened.manifest_path));
@@ -258,6 +287,7 @@ class LocalPlace final : public Place {
   std::string path_;
   Fd directory_;
   bool held_lock_ = false;
+  bool has_vanished_ = false;
 };
 
 }  // namespace

@@ -105,7 +105,9 @@ class Place {
   /// The npz's whole path or URL, for messages and reports: free of secrets.
   virtual std::string path_of(const std::string& npz_name) const = 0;
 
-  /// All that is there, in no order.  What is wrong with one is said in its entry.
+  /// All that is there, in no order.  What is wrong with one is said in its entry.  Where a
+  /// snapshot goes while it is looked at, the place is listed again: one that took its place
+  /// must not be missed with it.
   virtual PlaceSurvey survey(WorkNeed works) = 0;
 
   /// Reads all of a complete snapshot; what is wrong with it, or why it could not be read.

@@ -193,7 +193,7 @@ class Together(PlaceCase):
     """Two pruners, a writer and a reader at once, each killed at any instant."""
 
     SECONDS = 6
-    KEEP = 2
+    KEEP = 1
 
     def setUp(self):
         super().setUp()
