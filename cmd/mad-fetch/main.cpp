@@ -16,6 +16,9 @@ void declare(CLI::App& app, FetchOptions& o) {
                  "A path, or a URL: file, http(s), s3, gs, az (default $RESUME_FROM_URL)");
   app.add_option("-o,--output", o.output, "Verify and publish as PATH instead of a bundle")
       ->type_name("PATH");
+  app.add_flag("--latest", o.latest, "URL is a place: take its newest snapshot");
+  app.add_option("--fallback", o.fallback, "Check, and go back past up to N that are not valid")
+      ->type_name("N");
   app.add_flag("--if-exists", o.if_exists, "Nothing there yet is no error");
   app.add_option("--manifest-url", o.manifest_url, "Where the manifest is")->type_name("URL");
   app.add_option("--max-size", o.max_size, "Refuse an npz above SIZE (default 1T)")

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "base/tool.hpp"
+#include "keep.hpp"
 #include "snapshot_run.hpp"
 
 namespace mad {
@@ -34,6 +35,8 @@ void declare(CLI::App& app, SnapshotCommand& o) {
   app.add_option("--lock-timeout", o.lock_timeout_s, "Wait so long for the directory's lock")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 86400.0));
+  app.add_option("--keep", o.keep, "With a directory: then remove all but the N newest valid ones")
+      ->type_name("N");
   app.add_option("--sign-key", o.sign_key, "Sign the manifest with this Ed25519 key")
       ->type_name("PEM");
   app.add_option("--name", o.name, "Name of the npz in a bundle")->type_name("NAME");
@@ -41,6 +44,7 @@ void declare(CLI::App& app, SnapshotCommand& o) {
 
 ExitCode run(const SnapshotCommand& options, Tool& tool) {
   const auto start = std::chrono::steady_clock::now();
+  const auto keep = parse_keep(options.keep, options.output);
   const SnapshotResult result =
       options.output == "-" ? write_bundle(options, STDOUT_FILENO) : write_snapshot(options);
   tool.report.set("path", result.path);
@@ -56,6 +60,7 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
     write_full(STDOUT_FILENO, as_bytes(result.path + "\n"),
                "standard output, for the name of the published " + result.path);
   }
+  if (keep) keep_newest(*keep, result.path, tool.report);
   return ExitCode::ok;
 }
 

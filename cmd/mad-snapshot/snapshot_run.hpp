@@ -24,6 +24,7 @@ struct SnapshotCommand {
   std::string mode;
   double lock_timeout_s = 10;
   std::string name;
+  std::string keep;
   std::string sign_key;
 };
 

@@ -1,5 +1,6 @@
 #include "base/timestamp.hpp"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -68,6 +69,20 @@ std::optional<Timestamp> parse_rfc3339(std::string_view text) {
     return std::nullopt;
   }
   return Timestamp{static_cast<std::int64_t>(time) - *offset, nanoseconds};
+}
+
+std::string format_rfc3339(std::int64_t seconds) {
+  constexpr std::int64_t k_year_0 = -62'167'219'200;
+  constexpr std::int64_t k_end_of_9999 = 253'402'300'799;
+  const auto time = static_cast<std::time_t>(std::clamp(seconds, k_year_0, k_end_of_9999));
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  std::array<char, 40> text{};
+  // %Y does not fill up years of fewer than four digits.
+  const int year = parts.tm_year + 1900;
+  std::strftime(text.data(), text.size(), "-%m-%dT%H:%M:%SZ", &parts);
+  std::string digits = std::to_string(year);
+  return digits.insert(0, 4 - digits.size(), '0') + text.data();
 }
 
 }  // namespace mad

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 
@@ -20,5 +21,8 @@ inline bool operator<(const Timestamp& a, const Timestamp& b) {
 /// `2014-10-24T23:00:23Z`, with a fraction (to the nanosecond) or a numeric offset too
 /// (RFC 3339).  Nothing where it is none, such as on 31 February.
 std::optional<Timestamp> parse_rfc3339(std::string_view text);
+
+/// `2014-10-24T23:00:23Z`; of a moment before the year 0 or after 9999, the nearest.
+std::string format_rfc3339(std::int64_t seconds);
 
 }  // namespace mad

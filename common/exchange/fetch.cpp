@@ -24,7 +24,7 @@ class RemotePair {
       : request_(request),
         delivery_(delivery),
         report_(report),
-        url_(parse_url(request.url)),
+        url_(request.found ? *request.found : parse_url(request.url)),
         manifest_url_(request.manifest_url.empty() ? with_path_suffix(url_, k_manifest_suffix)
                                                    : parse_url(request.manifest_url)),
         stop_(std::make_shared<Stop>()),
@@ -32,7 +32,7 @@ class RemotePair {
         manifest_transport_(request.manifest_url.empty() || same_origin(url_, manifest_url_)
                                 ? nullptr
                                 : open_transport(manifest_url_, without_headers(request))),
-        progress_(snapshot_name(request.url), std::nullopt),
+        progress_(bundle_name(last_component(url_)), std::nullopt),
         npz_({*transport_, url_, *stop_, request.max_size_bytes, request.ranges}, delivery,
              progress_) {}
 
@@ -208,8 +208,8 @@ std::string display_source(const std::string& url) {
 SourceNames name_sources(const FetchRequest& request) {
   SourceNames names;
   const auto scheme = scheme_of(request.url);
-  if (scheme && *scheme != "file") {
-    const Url url = parse_url(request.url);
+  if (request.found || (scheme && *scheme != "file")) {
+    const Url url = request.found ? *request.found : parse_url(request.url);
     names = {display_url(url), display_url(with_path_suffix(url, k_manifest_suffix))};
   } else {
     const std::string path = scheme ? path_of_file_url(request.url) : request.url;
@@ -226,7 +226,8 @@ void fetch_snapshot(const FetchRequest& request, Delivery& delivery, Report& rep
   }
   report.set("url", display_source(request.url));
   const auto scheme = scheme_of(request.url);
-  if (scheme && *scheme != "file") return RemotePair(request, delivery, report).fetch();
+  if (request.found || (scheme && *scheme != "file"))
+    return RemotePair(request, delivery, report).fetch();
   fetch_file_pair(scheme ? path_of_file_url(request.url) : request.url, request, delivery, report);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/report.hpp"
@@ -12,6 +13,9 @@ namespace mad {
 struct FetchRequest {
   /// A bare path, or a URL whose scheme is file or one that open_transport knows.
   std::string url;
+  /// The same where it was found in a listing, and is no text any more that parse_url reads;
+  /// `url` is then what messages call it.
+  std::optional<Url> found;
   /// Where the manifest is; empty: the npz's URL with `.manifest.json` appended to its
   /// path, the query kept.
   std::string manifest_url;

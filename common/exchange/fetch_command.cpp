@@ -9,12 +9,19 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "bundle/bundle.hpp"
 #include "exchange/fetch.hpp"
+#include "exchange/file_pair.hpp"
+#include "exchange/latest_search.hpp"
 #include "io/file.hpp"
 #include "io/pipe.hpp"
 
 namespace mad {
 namespace {
+
+bool to_stdout(const FetchOptions& options) {
+  return options.output.empty() || options.output == "-";
+}
 
 RangeWishes range_wishes(const ParallelOptions& options) {
   constexpr std::uint64_t k_least = std::uint64_t{64} << 10U;
@@ -32,9 +39,9 @@ RangeWishes range_wishes(const ParallelOptions& options) {
   return wishes;
 }
 
-FetchRequest request_of(const FetchOptions& options, const std::string& url) {
+FetchRequest request_of(const FetchOptions& options) {
   FetchRequest request;
-  request.url = url;
+  request.url = options.url;
   request.manifest_url = options.manifest_url;
   request.if_exists = options.if_exists;
   request.skip_integrity_check = options.skip_integrity_check;
@@ -63,10 +70,21 @@ PublishOptions publish_options(const FetchOptions& options) {
   return publish;
 }
 
+/// What the npz is called where it goes.
+std::string name_of(const FetchRequest& request) {
+  return request.found ? bundle_name(last_component(*request.found)) : snapshot_name(request.url);
+}
+
 /// PATH itself, or the source's name inside it where it is a directory.
-std::string output_path(const std::string& output, const std::string& url) {
+std::string output_path(const std::string& output, const FetchRequest& request) {
   if (output.back() != '/' && !is_directory(output)) return output;
-  return output + (output.back() == '/' ? "" : "/") + snapshot_name(url);
+  return output + (output.back() == '/' ? "" : "/") + name_of(request);
+}
+
+/// Between two looks at it.
+Error place_emptied(const FetchOptions& options) {
+  return {ExitCode::not_found, "snapshot-missing", display_source(options.url),
+          "there was a snapshot, and there is none any more"};
 }
 
 void fetch_to(Delivery& delivery, const FetchRequest& request, Report& report) {
@@ -96,29 +114,125 @@ void fetch_or_tell(Delivery& delivery, const Fetch& fetch) {
   }
 }
 
-void fetch_to_stdout(const FetchOptions& options, const std::string& url, Report& report) {
-  refuse_terminal(STDOUT_FILENO, "refusing to write a bundle to a terminal");
-  widen_pipe(STDOUT_FILENO);
-  const auto bundle = deliver_bundle(STDOUT_FILENO, snapshot_name(url));
-  fetch_or_tell(*bundle, [&] { fetch_to(*bundle, request_of(options, url), report); });
+/// With a bundle for an output, what keeps it from being begun is told in it, too.
+template <class Prepare>
+auto prepare_or_tell(const FetchOptions& options, const Prepare& prepare) {
+  try {
+    return prepare();
+  } catch (const Error& error) {
+    if (to_stdout(options)) deliver_bundle(STDOUT_FILENO, snapshot_name(""))->failed(error);
+    throw;
+  }
+}
+
+void fetch_to_files(const FetchOptions& options, const FetchRequest& request, Report& report) {
+  const std::string path = output_path(options.output, request);
+  const auto files = deliver_files(path, name_sources(request), publish_options(options));
+  fetch_or_tell(*files, [&] { fetch_to(*files, request, report); });
+  report.set("path", path);
+}
+
+/// Where there is no snapshot to take: the bundle says so, and so does the exit code.
+ExitCode nothing_there_yet(const FetchOptions& options, Report& report) {
+  const std::string message = display_source(options.url) + ": no snapshot is there yet";
+  const auto delivery = to_stdout(options)
+                            ? deliver_bundle(STDOUT_FILENO, snapshot_name(""))
+                            : deliver_files(options.output, {}, publish_options(options));
+  report_absent(*delivery, report, "not-there-yet", message);
+  report.set_status("absent");
+  return options.if_exists ? ExitCode::ok : ExitCode::not_found;
+}
+
+/// Whether another snapshot may be tried; the search knows by then.
+bool try_another(LatestSearch& search, const FetchOptions& options, const Error& error) {
+  if (error.code == ExitCode::not_found && search.look_again()) return true;
+  if (to_stdout(options) || !options.fallback || !is_verdict(error)) return false;
+  search.pass_over(error);
+  return true;
+}
+
+void fetch_latest_to_files(LatestSearch& search, const FetchOptions& options, FetchRequest request,
+                           Report& report) {
+  for (;;) {
+    try {
+      return fetch_to_files(options, request, report);
+    } catch (const Error& error) {
+      if (!try_another(search, options, error)) throw;
+    }
+    auto other = search.next();
+    search.tell(report);
+    if (!other) throw place_emptied(options);
+    request = std::move(*other);
+  }
+}
+
+/// What was written of one that is gone by now is void.
+void fetch_latest_to_stdout(LatestSearch& search, const FetchOptions& options, FetchRequest request,
+                            Report& report) {
+  const auto bundle = deliver_bundle(STDOUT_FILENO, name_of(request));
+  fetch_or_tell(*bundle, [&] {
+    for (;;) {
+      try {
+        return fetch_to(*bundle, request, report);
+      } catch (const Error& error) {
+        if (!try_another(search, options, error)) throw;
+      }
+      bundle->restart();
+      auto other = search.next();
+      search.tell(report);
+      if (!other) throw place_emptied(options);
+      request = std::move(*other);
+    }
+  });
+}
+
+ExitCode fetch_latest(const FetchOptions& options, const FetchRequest& base, Report& report) {
+  report.set("place", display_source(options.url));
+  std::optional<FetchRequest> request;
+  auto search = prepare_or_tell(options, [&] {
+    // A file is verified before it is published; what is in a stream is not taken back.
+    LatestSearch begun(base, options.fallback, to_stdout(options) ? Proof::before : Proof::by_sink);
+    request = begun.next();
+    begun.tell(report);
+    return begun;
+  });
+  if (!request) return nothing_there_yet(options, report);
+  if (to_stdout(options)) {
+    fetch_latest_to_stdout(search, options, *request, report);
+  } else {
+    fetch_latest_to_files(search, options, *request, report);
+  }
+  return ExitCode::ok;
+}
+
+void require_consistent(const FetchOptions& options) {
+  if (options.fallback && !options.latest) bad_option("--fallback", "expected --latest with it");
+  if (options.latest && !options.manifest_url.empty()) {
+    bad_option("--manifest-url", "expected no --latest with it");
+  }
 }
 
 }  // namespace
 
-ExitCode fetch_command(const FetchOptions& options, Report& report) {
+ExitCode fetch_command(const FetchOptions& given, Report& report) {
+  FetchOptions options = given;
   const char* from_environment = std::getenv("RESUME_FROM_URL");
-  const std::string url = !options.url.empty()          ? options.url
-                          : from_environment != nullptr ? from_environment
-                                                        : "";
-  if (options.output.empty() || options.output == "-") {
-    fetch_to_stdout(options, url, report);
+  if (options.url.empty() && from_environment != nullptr) options.url = from_environment;
+  if (to_stdout(options)) {
+    refuse_terminal(STDOUT_FILENO, "refusing to write a bundle to a terminal");
+    widen_pipe(STDOUT_FILENO);
+  }
+  const FetchRequest request = prepare_or_tell(options, [&] {
+    require_consistent(options);
+    return request_of(options);
+  });
+  if (options.latest && !options.url.empty()) return fetch_latest(options, request, report);
+  if (!to_stdout(options)) {
+    fetch_to_files(options, request, report);
     return ExitCode::ok;
   }
-  const std::string path = output_path(options.output, url);
-  const FetchRequest request = request_of(options, url);
-  const auto files = deliver_files(path, name_sources(request), publish_options(options));
-  fetch_or_tell(*files, [&] { fetch_to(*files, request, report); });
-  report.set("path", path);
+  const auto bundle = deliver_bundle(STDOUT_FILENO, name_of(request));
+  fetch_or_tell(*bundle, [&] { fetch_to(*bundle, request, report); });
   return ExitCode::ok;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/exit_code.hpp"
@@ -19,6 +20,10 @@ struct FetchOptions {
   std::string max_size;
   std::string durability = "full";
   std::string mode;
+  /// `url` is a place, of whose snapshots the newest is meant.
+  bool latest = false;
+  /// How many may be passed over for one that is valid.
+  std::optional<unsigned> fallback;
   bool if_exists = false;
   bool skip_integrity_check = false;
 };

@@ -140,6 +140,20 @@ class AzTransport final : public Transport {
     if (!is_success(reply.head.status) && reply.head.status != 404) throw refused(url, reply);
   }
 
+  RemoveOutcome remove_version(const Url& url, const std::string& version) override {
+    AzAsk ask = blob(url);
+    ask.method = "DELETE";
+    ask.headers.emplace_back("If-Match", version);
+    const HttpReply reply = session_.call(ask);
+    if (reply.head.status == 404) return RemoveOutcome::missing;
+    // That there is none does not meet the condition either.
+    if (is_az_condition_refused(reply)) {
+      return stat(url) ? RemoveOutcome::changed : RemoveOutcome::missing;
+    }
+    if (!is_success(reply.head.status)) throw refused(url, reply);
+    return RemoveOutcome::removed;
+  }
+
   TransferFigures figures() const override { return session_.calls().figures(); }
 
  private:

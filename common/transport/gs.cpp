@@ -211,6 +211,20 @@ class GsTransport final : public Transport {
     }
   }
 
+  RemoveOutcome remove_version(const Url& url, const std::string& version) override {
+    GsAsk ask = object(url);
+    ask.method = "DELETE";
+    ask.query = {{"ifGenerationMatch", version}};
+    const HttpReply reply = session_.call(ask);
+    if (reply.head.status == 412) return RemoveOutcome::changed;
+    if (reply.head.status == 404) {
+      session_.require_bucket(url);
+      return RemoveOutcome::missing;
+    }
+    if (!is_success(reply.head.status)) throw gs_status_error(display_url(url), reply);
+    return RemoveOutcome::removed;
+  }
+
   TransferFigures figures() const override { return session_.calls().figures(); }
 
  private:

@@ -36,7 +36,7 @@ class HttpTransport final : public Transport {
   Capabilities capabilities() const override {
     Capabilities found;
     found.connections_a_processor = 1;
-    found.conditional_put = found.conditional_upload = false;
+    found.conditional_put = found.conditional_upload = found.conditional_remove = false;
     found.metadata = found.list = found.parts_in_parallel = false;
     found.max_part_bytes = found.max_put_bytes = UINT64_MAX;
     found.max_parts = UINT32_MAX;

@@ -5,6 +5,7 @@
 #include "credentials/time.hpp"
 #include "credentials/xml.hpp"
 #include "transport/download.hpp"
+#include "transport/s3_listing.hpp"
 #include "transport/s3_session.hpp"
 #include "transport/s3_upload.hpp"
 #include "transport/store_reply.hpp"
@@ -12,19 +13,7 @@
 namespace mad {
 namespace {
 
-constexpr std::size_t k_max_page_bytes = std::size_t{16} << 20U;
 constexpr std::string_view k_metadata_prefix = "x-amz-meta-";
-
-/// encoding-type=url: as a form is encoded, a blank as `+`.
-std::string decode_listed(std::string_view text, const std::string& subject) {
-  std::string percent(text);
-  for (char& c : percent) {
-    if (c == '+') c = ' ';
-  }
-  const auto key = percent_decode(percent);
-  if (!key) throw bad_answer(subject, "the listing has a name that is not encoded as asked for");
-  return *key;
-}
 
 class S3Transport final : public Transport {
  public:
@@ -33,7 +22,7 @@ class S3Transport final : public Transport {
 
   Capabilities capabilities() const override {
     Capabilities found;
-    found.conditional_upload = session_.at_aws();
+    found.conditional_upload = found.conditional_remove = session_.at_aws();
     found.min_part_bytes = std::uint64_t{5} << 20U;
     found.max_part_bytes = found.max_put_bytes = std::uint64_t{5} << 30U;
     found.max_parts = 10'000;
@@ -105,7 +94,7 @@ class S3Transport final : public Transport {
     S3Ask ask;
     ask.url = prefix;
     ask.of_bucket = true;
-    ask.max_reply_bytes = k_max_page_bytes;
+    ask.max_reply_bytes = k_max_s3_page_bytes;
     const std::string names = percent_decode(prefix.path.substr(1)).value_or("");
     std::string token;
     for (;;) {
@@ -133,6 +122,25 @@ class S3Transport final : public Transport {
     }
   }
 
+  RemoveOutcome remove_version(const Url& url, const std::string& version) override {
+    // Others than AWS may not know the condition, or read it in their own way.
+    if (!session_.at_aws()) return Transport::remove_version(url, version);
+    S3Ask ask = object(url);
+    ask.method = "DELETE";
+    ask.headers.emplace_back("If-Match", version);
+    const HttpReply reply = session_.call(ask);
+    const int status = reply.head.status;
+    if (status == 404) return RemoveOutcome::missing;
+    if (status == 409 || status == 412) return RemoveOutcome::changed;
+    if (!is_success(status)) throw status_error(display_url(url), status, xml_error_code(reply));
+    return RemoveOutcome::removed;
+  }
+
+  std::vector<ListedUpload> list_uploads(const Url& prefix) override {
+    return list_s3_uploads(session_, prefix);
+  }
+  void remove_upload(const ListedUpload& upload) override { remove_s3_upload(session_, upload); }
+
   TransferFigures figures() const override { return session_.calls().figures(); }
 
  private:
@@ -158,7 +166,8 @@ class S3Transport final : public Transport {
       if (!size) throw bad_answer(subject, "the listing has an object without a size");
       ListedObject object;
       object.url = prefix;
-      object.url.path = "/" + percent_encode_path(decode_listed(element.text_of("Key"), subject));
+      object.url.path =
+          "/" + percent_encode_path(decode_s3_listed(element.text_of("Key"), subject));
       object.size_bytes = *size;
       object.version = element.text_of("ETag");
       object.modified_s = parse_timestamp(element.text_of("LastModified"));

@@ -68,6 +68,20 @@ std::unique_ptr<Transport> open_transport(const Url& url, const TransportOptions
                   "' is not supported; expected file, http, https, s3, gs, az or a bare path");
 }
 
+RemoveOutcome Transport::remove_version(const Url& url, const std::string& version) {
+  const auto present = stat(url);
+  if (!present) return RemoveOutcome::missing;
+  if (present->version != version) return RemoveOutcome::changed;
+  remove(url);
+  return RemoveOutcome::removed;
+}
+
+std::vector<ListedUpload> Transport::list_uploads(const Url&) {
+  return {};
+}
+
+void Transport::remove_upload(const ListedUpload&) {}
+
 std::uint64_t part_bytes_for(const Capabilities& capabilities,
                              std::optional<std::uint64_t> size_bytes, std::uint64_t wanted_bytes) {
   std::uint64_t part = std::max(wanted_bytes, capabilities.min_part_bytes);

@@ -93,8 +93,23 @@ struct ListedObject {
   std::optional<std::int64_t> modified_s;
 };
 
+/// What became of a remove_version().
+enum class RemoveOutcome {
+  removed,
+  missing,  ///< there is no such object, any more
+  changed,  ///< another version is there, and stays
+};
+
 /// Gets the objects found, a page at a time; false ends the listing.
 using ListPage = std::function<bool(const std::vector<ListedObject>& objects)>;
+
+/// An upload in parts that was begun, and neither finished nor aborted.
+struct ListedUpload {
+  Url url;
+  std::string id;
+  /// When its last part came, else when it was begun.
+  std::optional<std::int64_t> modified_s;
+};
 
 /// What a store can do; what it cannot is a usage error where it is asked for all the same.
 struct Capabilities {
@@ -107,6 +122,7 @@ struct Capabilities {
   /// look beforehand.
   bool conditional_put = true;
   bool conditional_upload = true;
+  bool conditional_remove = true;
   bool metadata = true;
   bool late_metadata = false;
   bool list = true;
@@ -157,6 +173,15 @@ class Transport {
   virtual void list(const Url& prefix, const ListPage& page) = 0;
   /// Nothing there is no error.
   virtual void remove(const Url& url) = 0;
+  /// Only while it is the version that stat() or list() called so, which the store itself
+  /// sees to where Capabilities::conditional_remove; else it is a look beforehand.
+  virtual RemoveOutcome remove_version(const Url& url, const std::string& version);
+
+  /// Of the objects whose URL begins with `prefix`.  A store that gets rid of them by itself, or
+  /// does not tell, has none.
+  virtual std::vector<ListedUpload> list_uploads(const Url& prefix);
+  /// Nothing there is no error.
+  virtual void remove_upload(const ListedUpload& upload);
 
   virtual TransferFigures figures() const = 0;
 };

@@ -8,7 +8,8 @@ import subprocess
 
 import madtest
 
-TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume"]
+TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume",
+         "mad-list", "mad-prune"]
 SUBCOMMANDS = {"mad-manifest": ["write", "sign", "show", "get", "topology", "diff", "recover"]}
 MAN = madtest.SOURCE / "man"
 

@@ -6,10 +6,12 @@
 //   mad-test-store upload URL PART_BYTES THREADS     in parts; --hold: stop before finish();
 //                                                    --unknown-length: not told in advance
 //
-// Options: --if-absent, --if-version V, --meta K=V, --late-meta K=V (of upload), --endpoint-url U,
+// Options: --if-absent, --if-version V (of remove, too), --meta K=V, --late-meta K=V (of upload),
+// --endpoint-url U,
 // --cacert F, --header H, --no-sign-request, --hold, --limit N (of list), --timeout MS.  What came
 // of it is a JSON object on standard error's last line.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <iostream>
@@ -156,6 +158,11 @@ class Store {
     if (o_.verb == "put") return json_of(transport_->put(url_, as_bytes(standard_input()), put_));
     if (o_.verb == "upload") return upload();
     if (o_.verb != "remove") usage_error("no such verb");
+    if (!o_.if_version.empty()) {
+      constexpr std::array<const char*, 3> k_outcomes = {"removed", "missing", "changed"};
+      const RemoveOutcome outcome = transport_->remove_version(url_, o_.if_version);
+      return json_quote(k_outcomes[static_cast<std::size_t>(outcome)]);
+    }
     transport_->remove(url_);
     return "{}";
   }

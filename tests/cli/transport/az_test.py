@@ -67,6 +67,9 @@ class Objects(AzCase):
                 self.assertIsNone(AZURE.head(self.container, name))
         self.result("remove", self.url("none"))
 
+    def test_one_version_is_removed_and_no_other(self):
+        self.assert_removed_by_version(self.url(), requests=1)
+
     def test_list_decodes_any_name(self):
         for name in NAMES:
             AZURE.put(self.container, name, name.encode())

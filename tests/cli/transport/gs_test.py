@@ -70,6 +70,9 @@ class Objects(GsCase):
                 self.assertEqual(self.gcs.keys(self.bucket), {})
         self.result("remove", self.url("none"))
 
+    def test_one_version_is_removed_and_no_other(self):
+        self.assert_removed_by_version(self.url(), requests=1)
+
     def test_a_put_carries_its_crc_and_type_and_any_bytes(self):
         for body in (b"", b"\r\n--mad-1--\r\n", bytes(range(256)) * 3):
             with self.subTest(body=body[:8]):

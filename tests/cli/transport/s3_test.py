@@ -61,6 +61,9 @@ class Objects(S3Case):
                 self.assertIsNone(S3.head(self.bucket, key))
         self.result("remove", self.url("none"))
 
+    def test_one_version_is_removed_and_no_other(self):
+        self.assert_removed_by_version(self.url(), requests=2)
+
     def test_list_is_paged_and_decodes_any_key(self):
         for key in KEYS:
             S3.put(self.bucket, key, key.encode())

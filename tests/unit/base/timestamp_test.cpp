@@ -26,4 +26,13 @@ TEST_CASE("Timestamp: the earlier one is the lesser, to the nanosecond") {
   CHECK_FALSE(Timestamp{2, 1} < Timestamp{2, 1});
 }
 
+TEST_CASE("format_rfc3339: what parse_rfc3339 reads") {
+  for (const std::int64_t seconds : {0LL, 1'369'353'600LL, -62'167'219'200LL, 253'402'300'799LL}) {
+    CHECK(parse_rfc3339(format_rfc3339(seconds))->seconds == seconds);
+  }
+  CHECK(format_rfc3339(1'369'353'600) == "2013-05-24T00:00:00Z");
+  CHECK(format_rfc3339(INT64_MIN) == "0000-01-01T00:00:00Z");
+  CHECK(format_rfc3339(INT64_MAX) == "9999-12-31T23:59:59Z");
+}
+
 }  // namespace mad
