@@ -26,6 +26,8 @@ void declare(CLI::App& app, SnapshotCommand& o) {
   app.add_option("--stage", o.stage, "The manifest's extra.stage_at_snapshot")->type_name("S");
   app.add_option("--pause", o.pause, "Hold this process still while its state is read (repeatable)")
       ->type_name("PID");
+  app.add_option("--first", o.first, "Read and store this array before the others (repeatable)")
+      ->type_name("NODE/FIELD");
   app.add_flag("--compress", o.compress, "Deflate the arrays");
   app.add_option("--durability", o.durability, "full, or none: do not wait for the disk")
       ->check(CLI::IsMember({"full", "none"}));
@@ -47,6 +49,7 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
   tool.report.set("size_bytes", result.taken.digests.size_bytes);
   if (result.taken.step) tool.report.set_json("step", std::to_string(*result.taken.step));
   tool.report.set("arrays", result.taken.arrays);
+  if (options.compress) tool.report.set("not_compressed", result.taken.arrays_not_compressed);
   tool.report.set("signed", result.is_signed);
   tool.report.set("after_failed", result.after_failed);
   tool.report.set("seconds",

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/tool.hpp"
@@ -18,6 +19,7 @@ SnapshotRequest request_of(const SnapshotCommand& command) {
   SnapshotRequest request;
   request.state = command.state;
   request.compression = command.compress ? NpzCompression::deflate : NpzCompression::none;
+  request.first = command.first;
   std::optional<std::string> session_id;
   if (!command.session_id.empty()) session_id = command.session_id;
   request.extra = make_extra(command.extra_file, command.extra, session_id, command.stage);
@@ -99,6 +101,10 @@ SnapshotResult write_bundle(const SnapshotCommand& command, int fd) {
     seal.size_bytes = taken.digests.size_bytes;
     bundle.seal(seal);
     return {bundle.name(), std::move(taken), false, key.has_value()};
+  } catch (const DeadlinePassed&) {
+    const PastDeadline last_words;
+    bundle.seal(failed_seal("mad-snapshot", deadline_error()));
+    throw;
   } catch (const Error& error) {
     try {
       bundle.seal(failed_seal("mad-snapshot", error));

@@ -18,6 +18,7 @@ struct SnapshotCommand {
   std::string session_id;
   std::string stage = "preempted";
   std::vector<pid_t> pause;
+  std::vector<std::string> first;
   bool compress = false;
   std::string durability = "full";
   std::string mode;

@@ -31,14 +31,16 @@ void refuse_shrunk(const StateArray& array, std::uint64_t found) {
                   " bytes, found " + std::to_string(found));
 }
 
-CrcAhead::CrcAhead(const StateTree& tree) : tree_(tree), helper_(std::make_unique<Worker>()) {
+CrcAhead::CrcAhead(const StateTree& tree, std::size_t first)
+    : tree_(tree), wanted_(first), helper_(std::make_unique<Worker>()) {
+  const auto& arrays = tree.arrays();
   std::uint64_t total = 0;
-  for (const StateArray& array : tree.arrays()) total += array.size_bytes;
+  for (std::size_t i = first; i < arrays.size(); ++i) total += arrays[i].size_bytes;
   const std::uint64_t most = std::max<std::uint64_t>(std::uint64_t{8} << 20U, total / 4096);
   std::uint64_t position = 0;
-  for (std::size_t i = 0; i < tree.arrays().size(); ++i) {
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
     first_piece_.push_back(pieces_.size());
-    const std::uint64_t size = tree.arrays()[i].size_bytes;
+    const std::uint64_t size = i < first ? 0 : arrays[i].size_bytes;
     for (std::uint64_t offset = 0; offset < size; offset += most) {
       const std::uint64_t length = std::min(most, size - offset);
       pieces_.push_back({i, offset, length, position, 0});

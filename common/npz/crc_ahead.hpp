@@ -17,12 +17,13 @@ namespace mad {
 /// works on it too, so that one large array takes both.
 class CrcAhead {
  public:
-  explicit CrcAhead(const StateTree& tree);
+  /// Of the arrays from the one at `first` on.
+  CrcAhead(const StateTree& tree, std::size_t first);
   ~CrcAhead();
   CrcAhead(const CrcAhead&) = delete;
   CrcAhead& operator=(const CrcAhead&) = delete;
 
-  /// Of the array at `index`; to be called with each index in turn.  Rethrows what
+  /// Of the array at `index`; to be called with each index in turn, from the first.  Rethrows what
   /// the thread met.
   std::uint32_t take(std::size_t index);
 

@@ -14,6 +14,7 @@ enum class NpzCompression { none, deflate };
 
 /// Where an array went, and as what.
 struct WrittenArray {
+  NpzCompression compression = NpzCompression::none;
   /// Of the first (maybe compressed) byte of its `.npy`.
   std::uint64_t data_offset = 0;
   std::uint64_t compressed_bytes = 0;
@@ -23,15 +24,20 @@ struct WrittenArray {
 /// Bytes of the archive that write_npz will make of `tree` without compression.
 std::uint64_t npz_size_bytes(const StateTree& tree);
 
+/// Whether to go on deflating, `settled_bytes` of the state being in the archive and
+/// `read_bytes` read: where it says no, the array at hand and those after it are stored.
+using MayDeflate = std::function<bool(std::uint64_t settled_bytes, std::uint64_t read_bytes)>;
+
 /// Writes the state as an npz to `sink`, front to back in one pass of writes, and
 /// does not call its finish().
 ///
-/// Stored members in key order, fixed time stamps (1980-01-01) and attributes
+/// Stored members in the tree's order, fixed time stamps (1980-01-01) and attributes
 /// (regular file, 0644): the same state gives the same bytes.  Sizes and CRCs stand
 /// in the local headers; each array's *data* (after its `.npy` header) begins at
 /// a multiple of 64 bytes, by a padding extra field (id 0x414D, see zip_format.hpp);
 /// ZIP64 only where needed.  With deflate, sizes and CRCs are in the local headers
-/// too (each member is spooled while it is packed).
+/// too (each member is spooled while it is packed); `may_deflate`, where there is one, is
+/// asked between the pieces of an array.
 ///
 /// Each array is read twice: for its CRC, ahead and on another thread, then to be
 /// written; where the two disagree, something stored into the state meanwhile, and
@@ -39,6 +45,7 @@ std::uint64_t npz_size_bytes(const StateTree& tree);
 /// when n more bytes of the archive went out.  One entry for each of tree.arrays().
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
                                     BufferedSink& sink,
-                                    const std::function<void(std::uint64_t)>& progress);
+                                    const std::function<void(std::uint64_t)>& progress,
+                                    const MayDeflate& may_deflate = {});
 
 }  // namespace mad

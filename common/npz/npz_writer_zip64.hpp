@@ -12,6 +12,7 @@ std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
                                     BufferedSink& sink,
                                     const std::function<void(std::uint64_t)>& progress,
-                                    const zip::Zip64Thresholds& from);
+                                    const zip::Zip64Thresholds& from,
+                                    const MayDeflate& may_deflate = {});
 
 }  // namespace mad

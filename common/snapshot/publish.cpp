@@ -9,7 +9,9 @@
 
 #include <cerrno>
 
+#include "base/deadline.hpp"
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "snapshot/names.hpp"
 #include "snapshot/pair.hpp"
@@ -80,6 +82,7 @@ struct SnapshotPublisher::State {
   mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
   void clean_up_early();
   void wrote(std::uint64_t bytes);
+  void keep_pace();
   void drop_temporary();
   void recover_sequence();
   void replace(const std::string& manifest, const std::optional<std::string>& signature,
@@ -95,6 +98,7 @@ struct SnapshotPublisher::State {
   bool adopted = false;
   std::uint64_t written_bytes = 0;
   std::uint64_t flushed_bytes = 0;
+  std::uint64_t settled_bytes = 0;
 };
 
 mode_t SnapshotPublisher::State::mode_of(const std::optional<struct ::stat>& replaced) const {
@@ -183,7 +187,25 @@ void SnapshotPublisher::State::wrote(std::uint64_t bytes) {
   // Advice only: fsync is what reports failures.
   sync_file_range(temporary.fd.get(), static_cast<off_t>(flushed_bytes),
                   static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);
+  if (has_deadline()) keep_pace();
   flushed_bytes = written_bytes;
+}
+
+/// Waits until what was flushed before is on the disk.  Against a deadline the disk's rate must
+/// show while there is time to do something about it, and fsync, which nothing ends early, must
+/// have little left to do.
+void SnapshotPublisher::State::keep_pace() {
+  if (flushed_bytes == settled_bytes) return;
+  const int done = sync_file_range(
+      temporary.fd.get(), static_cast<off_t>(settled_bytes),
+      static_cast<off_t>(flushed_bytes - settled_bytes),
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  // It may be the only one to hear of them.
+  if (done != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT)) {
+    throw output_error("write", path, errno);
+  }
+  check_interrupted();
+  settled_bytes = flushed_bytes;
 }
 
 void SnapshotPublisher::write(Bytes bytes) {
@@ -205,6 +227,7 @@ void SnapshotPublisher::restart() {
   if (ftruncate(npz_fd(), 0) != 0) throw output_error("truncate", state_->path, errno);
   state_->written_bytes = 0;
   state_->flushed_bytes = 0;
+  state_->settled_bytes = 0;
 }
 
 int SnapshotPublisher::npz_fd() const {
@@ -288,6 +311,7 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
     replaced_file(s.dir(), s.names, name);
   }
   s.sync_directory();
+  check_interrupted();  // the last look: from here on it is done, or undone
   if (manifest) {
     s.replace(*manifest, signature && !signature->empty() ? signature : std::nullopt, mode);
   } else {
