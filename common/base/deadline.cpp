@@ -31,6 +31,7 @@ constexpr int k_tick_of_last_words = 3;
 std::atomic<int> ticks{0};
 std::atomic<bool> is_set{false};
 std::atomic<bool> is_hard{false};
+std::atomic<bool> was_late{false};
 /// CLOCK_MONOTONIC, when the work ends.
 std::atomic<std::int64_t> work_ends_ns{0};
 timer_t ticking{};
@@ -90,6 +91,7 @@ void set_deadline(nanoseconds left, DeadlineEnd end) {
                 tool_name().c_str());
   if (work_ends_ns <= now) {
     // Nothing has begun that would have to be ended by force.
+    was_late = true;
     ticks = 1;
     wake_waiters();
     return;
@@ -137,6 +139,11 @@ void check_deadline() {
 }
 
 Error deadline_error() {
+  if (was_late) {
+    return {ExitCode::deadline, "deadline-passed", "deadline",
+            "it had passed before anything was begun",
+            "an old MAD_DEADLINE in the environment has to be unset"};
+  }
   return {ExitCode::deadline, "deadline-passed", "deadline",
           "there is no time left; what was not finished was taken back"};
 }

@@ -40,7 +40,7 @@ std::optional<std::chrono::nanoseconds> time_left();
 /// Throws DeadlinePassed; called by check_interrupted().
 void check_deadline();
 
-/// Error(deadline, `deadline-passed`).
+/// Error(deadline, `deadline-passed`); says so where it had passed when it was set.
 Error deadline_error();
 
 /// While it exists, what this thread does is not ended by the deadline for the first half of

@@ -26,8 +26,8 @@ zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
 
 class Output {
  public:
-  Output(BufferedSink& sink, const std::function<void(std::uint64_t)>& progress)
-      : sink_(sink), progress_(progress) {}
+  Output(BufferedSink& sink, const std::function<void(std::uint64_t)>& wrote)
+      : sink_(sink), wrote_(wrote) {}
 
   std::uint64_t position() const { return position_; }
 
@@ -46,11 +46,11 @@ class Output {
  private:
   void account(std::size_t n) {
     position_ += n;
-    if (progress_) progress_(n);
+    if (wrote_) wrote_(n);
   }
 
   BufferedSink& sink_;
-  const std::function<void(std::uint64_t)>& progress_;
+  const std::function<void(std::uint64_t)>& wrote_;
   std::uint64_t position_ = 0;
 };
 
@@ -73,13 +73,13 @@ bool read_array(const StateTree& tree, const StateArray& array, Take take, Done 
 
 class Writer {
  public:
-  Writer(const StateTree& tree, BufferedSink& sink,
-         const std::function<void(std::uint64_t)>& progress, const zip::Zip64Thresholds& from)
-      : tree_(tree), out_(sink, progress), from_(from) {}
+  Writer(const StateTree& tree, BufferedSink& sink, const NpzWatch& watch,
+         const zip::Zip64Thresholds& from)
+      : tree_(tree), watch_(watch), out_(sink, watch.wrote), from_(from) {}
 
-  void write(NpzCompression compression, const MayDeflate& may_deflate) {
+  void write(NpzCompression compression) {
     std::size_t next = 0;
-    if (compression == NpzCompression::deflate) next = write_deflated(may_deflate);
+    if (compression == NpzCompression::deflate) next = write_deflated();
     if (next < tree_.arrays().size()) write_stored(next);
     const zip::EndRecord end{out_.position(), directory_.size(), entries_};
     out_.add(as_bytes(directory_));
@@ -90,7 +90,7 @@ class Writer {
 
  private:
   void write_stored(std::size_t first) {
-    CrcAhead crcs(tree_, first);
+    CrcAhead crcs(tree_, first, watch_.read_ahead);
     for (std::size_t i = first; i < tree_.arrays().size(); ++i) {
       const StateArray& array = tree_.arrays()[i];
       zip::NewEntry entry = new_entry(array, out_.position());
@@ -102,6 +102,7 @@ class Writer {
           [&](Bytes bytes) {
             crc = crc32(crc, bytes);
             out_.advance(bytes.size());
+            crcs.tell();
             return true;
           });
       if (crc != entry.crc32) {
@@ -114,7 +115,7 @@ class Writer {
   }
 
   /// Returns the first array that is left to be stored.
-  std::size_t write_deflated(const MayDeflate& may_deflate) {
+  std::size_t write_deflated() {
     const Fd spool = open_unnamed_file("");
     Deflater deflater;
     std::vector<std::byte> raw(k_write_bytes);
@@ -134,7 +135,8 @@ class Writer {
             pack(deflater, bytes,
                  read_bytes == array.size_bytes ? Deflater::Input::last : Deflater::Input::more,
                  spool, entry.compressed_bytes);
-            return !may_deflate || may_deflate(settled_bytes, settled_bytes + read_bytes);
+            return !watch_.may_deflate ||
+                   watch_.may_deflate(settled_bytes, settled_bytes + read_bytes);
           });
       // Nothing of it has gone out yet.
       if (!packed) return i;
@@ -181,6 +183,7 @@ class Writer {
   }
 
   const StateTree& tree_;
+  const NpzWatch& watch_;
   Output out_;
   zip::Zip64Thresholds from_;
   std::vector<std::byte> packed_;
@@ -208,19 +211,15 @@ std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& 
 }
 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
-                                    BufferedSink& sink,
-                                    const std::function<void(std::uint64_t)>& progress,
-                                    const MayDeflate& may_deflate) {
-  return write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{}, may_deflate);
+                                    BufferedSink& sink, const NpzWatch& watch) {
+  return write_npz(tree, compression, sink, watch, zip::Zip64Thresholds{});
 }
 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
-                                    BufferedSink& sink,
-                                    const std::function<void(std::uint64_t)>& progress,
-                                    const zip::Zip64Thresholds& from,
-                                    const MayDeflate& may_deflate) {
-  Writer writer(tree, sink, progress, from);
-  writer.write(compression, may_deflate);
+                                    BufferedSink& sink, const NpzWatch& watch,
+                                    const zip::Zip64Thresholds& from) {
+  Writer writer(tree, sink, watch, from);
+  writer.write(compression);
   return writer.take_written();
 }
 

@@ -67,17 +67,19 @@ struct CopiedTree {
   std::vector<WrittenArray> arrays;
 };
 
-/// What write_npz does, measured against the deadline.
+/// What write_npz does, measured against the deadline.  What is stored is read twice, and
+/// either reading is work.
 class TreePace {
  public:
   TreePace(const SnapshotRequest& request, std::uint64_t npz_bytes)
-      : pace_(request.state, npz_bytes),
-        npz_bytes_(npz_bytes),
-        deflating_(request.compression == NpzCompression::deflate) {}
+      : npz_bytes_(npz_bytes),
+        deflating_(request.compression == NpzCompression::deflate),
+        pace_(request.state, npz_bytes, deflating_ ? npz_bytes : 2 * npz_bytes) {}
 
   void wrote(std::uint64_t bytes) {
     if (!deflating_) pace_.add(bytes);
   }
+  void read_ahead(std::uint64_t bytes) { pace_.add(bytes); }
 
   bool may_deflate(std::uint64_t settled_bytes, std::uint64_t read_bytes) {
     pace_.add(read_bytes - read_bytes_);
@@ -85,15 +87,15 @@ class TreePace {
     if (!pace_.forecast() || pace_.forecast()->fits_well()) return true;
     log_warning("--compress: too slow for the deadline; what is left is stored uncompressed");
     deflating_ = false;
-    pace_.restart(npz_bytes_ - settled_bytes);
+    pace_.restart(2 * (npz_bytes_ - settled_bytes));
     return false;
   }
 
  private:
-  Pace pace_;
   std::uint64_t npz_bytes_;
   std::uint64_t read_bytes_ = 0;
   bool deflating_;
+  Pace pace_;
 };
 
 StateTree open_tree(const SnapshotRequest& request) {
@@ -109,18 +111,19 @@ CopiedTree copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink
   const std::uint64_t size_bytes = npz_size_bytes(tree);
   CopiedTree copied;
   TreePace pace(request, size_bytes);
-  copied.digests = hash_into(sink, producer, request.state, size_bytes,
-                             [&](BufferedSink& hashing, Progress& progress) {
-                               copied.arrays = write_npz(
-                                   tree, request.compression, hashing,
-                                   [&](std::uint64_t bytes) {
-                                     progress.add(bytes);
-                                     pace.wrote(bytes);
-                                   },
-                                   [&](std::uint64_t settled_bytes, std::uint64_t read_bytes) {
-                                     return pace.may_deflate(settled_bytes, read_bytes);
-                                   });
-                             });
+  const auto write = [&](BufferedSink& hashing, Progress& progress) {
+    NpzWatch watch;
+    watch.wrote = [&](std::uint64_t bytes) {
+      progress.add(bytes);
+      pace.wrote(bytes);
+    };
+    watch.read_ahead = [&](std::uint64_t bytes) { pace.read_ahead(bytes); };
+    watch.may_deflate = [&](std::uint64_t settled_bytes, std::uint64_t read_bytes) {
+      return pace.may_deflate(settled_bytes, read_bytes);
+    };
+    copied.arrays = write_npz(tree, request.compression, hashing, watch);
+  };
+  copied.digests = hash_into(sink, producer, request.state, size_bytes, write);
   tree.check_unchanged();
   request.state_was_read();
   return copied;
@@ -217,7 +220,8 @@ FileDigests copy_npz(const NpzInput& input, Sink& sink, Producer producer) {
   FileDigests digests =
       hash_into(sink, producer, input.subject, input.size_bytes,
                 [&](BufferedSink& hashing, Progress& progress) {
-                  Pace pace(input.subject, input.size_bytes.value_or(0));
+                  const std::uint64_t size_bytes = input.size_bytes.value_or(0);
+                  Pace pace(input.subject, size_bytes, size_bytes);
                   while (const std::size_t n = read_some(input.fd, hashing.room(), input.subject)) {
                     hashing.filled(n);
                     progress.add(n);
