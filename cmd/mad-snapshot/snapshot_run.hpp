@@ -23,6 +23,9 @@ struct SnapshotCommand {
   std::string durability = "full";
   std::string mode;
   double lock_timeout_s = 10;
+  std::string save_dir;
+  double server_timeout_s = 60;
+  bool leave_paused = false;
   std::string name;
   std::string sign_key;
 };
@@ -34,6 +37,8 @@ struct SnapshotResult {
   /// Written beside the snapshot that could not be read, not over it.
   bool after_failed = false;
   bool is_signed = false;
+  /// Of a server's state: LiveState::runner(); else empty.
+  std::string runner;
 };
 
 /// Publishes the snapshot as files.

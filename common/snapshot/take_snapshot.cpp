@@ -189,7 +189,7 @@ NpzInput open_npz_input(const SnapshotRequest& request) {
   } else {
     input.owned = open_regular(state);
     input.fd = input.owned.get();
-    input.subject = state;
+    input.subject = request.subject.empty() ? state : request.subject;
   }
   input.before = stat_fd(input.fd, input.subject);
   if (S_ISREG(input.before.st_mode)) {

@@ -16,6 +16,8 @@ namespace mad {
 struct SnapshotRequest {
   /// A state directory (or a link to one), an npz, or `-` for an npz on standard input.
   std::string state;
+  /// What messages call it; the same where it is empty.
+  std::string subject;
   /// Of a directory.  Given up on the way where the deadline is too near for it.
   NpzCompression compression = NpzCompression::none;
   /// Keys that are read, and stand in the npz, before all others.  One that a state does not
