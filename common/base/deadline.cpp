@@ -36,6 +36,7 @@ std::atomic<bool> was_late{false};
 std::atomic<std::int64_t> work_ends_ns{0};
 timer_t ticking{};
 timer_t killing{};
+bool has_ticking = false;
 bool has_killing = false;
 std::array<char, 128> last_message{};
 
@@ -67,15 +68,14 @@ extern "C" void tick(int signal_number, siginfo_t* info, void*) {
   errno = saved_errno;
 }
 
-void arm(timer_t& timer, int signal_number, std::int64_t first_ns, std::int64_t then_every_ns) {
+/// False where the system gives no more timers.
+bool arm(timer_t& timer, int signal_number, std::int64_t first_ns, std::int64_t then_every_ns) {
   sigevent event{};
   event.sigev_notify = SIGEV_SIGNAL;
   event.sigev_signo = signal_number;
-  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) {
-    throw output_error("make", "a timer for the deadline", errno);
-  }
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return false;
   const itimerspec times = {timespec_of(then_every_ns), timespec_of(first_ns)};
-  timer_settime(timer, TIMER_ABSTIME, &times, nullptr);
+  return timer_settime(timer, TIMER_ABSTIME, &times, nullptr) == 0;
 }
 
 }  // namespace
@@ -104,19 +104,22 @@ void set_deadline(nanoseconds left, DeadlineEnd end) {
   sigemptyset(&only);
   sigaddset(&only, SIGALRM);
   pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
-  arm(ticking, SIGALRM, work_ends_ns, end == DeadlineEnd::hard ? margin / k_ticks : 0);
+  has_ticking = arm(ticking, SIGALRM, work_ends_ns, is_hard ? margin / k_ticks : 0);
+  if (!has_ticking) {
+    log_warning(std::string("deadline: cannot make a timer: ") + std::strerror(errno) +
+                "; going on without it");
+  }
   if (end != DeadlineEnd::hard) return;
   // A handler does not run while the process hangs in the kernel; SIGKILL gets through where
   // anything does.
-  arm(killing, SIGKILL, now + left.count(), 0);
-  has_killing = true;
+  has_killing = arm(killing, SIGKILL, now + left.count(), 0);
 }
 
 void end_deadline() {
   if (!is_set.exchange(false)) return;
-  if (ticking != timer_t{}) timer_delete(ticking);
+  if (has_ticking) timer_delete(ticking);
   if (has_killing) timer_delete(killing);
-  has_killing = false;
+  has_ticking = has_killing = false;
   // Also discards one that is pending, which would otherwise wait for who comes after us.
   std::signal(SIGALRM, SIG_IGN);
   ticks = 0;
