@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import madtest
-from servers import FaultyServer, cut, status
+from servers import FaultyServer, stall, status
 
 PASSED = {"MAD_DEADLINE": "1000000000.5"}
 
@@ -164,7 +164,7 @@ class Fetching(DeadlineCase):
     def test_retries_stop_at_the_deadline_with_10_and_the_old_file_stays(self):
         with FaultyServer() as server:
             server.put_snapshot("/sim.npz", self.old)
-            for fault in (status(503), cut(after=0)):
+            for fault in (status(503), stall(after=100)):
                 server.always("/sim.npz", fault)
                 out = self.tmp / "here.npz"
                 out.write_bytes(b"old")
