@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/deadline.hpp"
 #include "base/error.hpp"
@@ -22,6 +23,7 @@ namespace {
 
 /// Writing back begins this early, so that the fsync at the end has little left to do.
 constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
+constexpr std::uint64_t k_slow_to_close_bytes = std::uint64_t{128} << 20U;
 
 Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
   Fd directory(open(names.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -143,7 +145,11 @@ SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishO
 }
 
 void SnapshotPublisher::State::drop_temporary() {
-  if (!temporary.name.empty() && !adopted) unlinkat(dir(), temporary.name.c_str(), 0);
+  if (temporary.name.empty() || adopted) return;
+  unlinkat(dir(), temporary.name.c_str(), 0);
+  if (has_deadline() && written_bytes >= k_slow_to_close_bytes) {
+    close_elsewhere(std::move(temporary.fd));
+  }
 }
 
 SnapshotPublisher::~SnapshotPublisher() {
