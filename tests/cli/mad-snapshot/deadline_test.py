@@ -73,8 +73,8 @@ class NoTime(DeadlineCase):
         state = madtest.make_state(self.tmp / "state", {"a/b": np.ones(3)})
         hung = subprocess.run(
             ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync",
-             "-e", "inject=fsync:delay_enter=2000000",
-             madtest.tool("mad-snapshot"), "--deadline", "0.8", "-o", self.npz, state],
+             "-e", "inject=fsync:delay_enter=1500000",
+             madtest.tool("mad-snapshot"), "--deadline", "0.6", "-o", self.npz, state],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60,
             env=madtest.clean_environment(ASAN_OPTIONS="detect_leaks=0"))
         self.assertEqual(hung.returncode, -signal.SIGKILL, hung.stderr)
@@ -87,10 +87,10 @@ class NoTime(DeadlineCase):
 
 class WhatIsDropped(DeadlineCase):
     def test_compression_that_takes_too_long_is_given_up_on_the_way(self):
-        noise = np.random.default_rng(5).random(96 * MIB // 8)
+        noise = np.random.default_rng(5).random(64 * MIB // 8)
         arrays = {"a/quick": np.zeros(1000), "b/slow": noise, "c/after": np.zeros(1000)}
         state = madtest.make_state(self.tmp / "state", arrays)
-        deadline = ("--deadline", "6" if madtest.SANITIZED else "3")
+        deadline = ("--deadline", "6" if madtest.SANITIZED else "1.6")
         done = self.take(state, "--compress", *deadline)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("--compress: too slow for the deadline", done.stderr)
