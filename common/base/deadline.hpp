@@ -43,8 +43,9 @@ void check_deadline();
 /// Error(deadline, `deadline-passed`); says so where it had passed when it was set.
 Error deadline_error();
 
-/// While it exists, what this thread does is not ended by the deadline for the first half of
-/// the margin: for a last word to whoever reads our output.  Afterwards it is again.
+/// While it exists, what this thread does is not ended by the deadline: under a hard end for the
+/// first half of the margin, for a last word to whoever reads our output; under a soft one for as
+/// long as it takes, for what must not be left half done.
 class PastDeadline {
  public:
   PastDeadline();
