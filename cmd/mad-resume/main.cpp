@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/tool.hpp"
 #include "io/pipe.hpp"
@@ -27,10 +28,11 @@ ExitCode run(const ResumeCommand& command, Tool& tool) {
 
   EnvironmentFile env_file(command.env_file);
   const Outcome outcome = resume_from_standard_input(options, env_file.obstacle());
+  end_deadline();  // what is left is to say so, and to start the command
   say(outcome);
   describe(outcome, tool.report);
-  set_environment(outcome);
   const ExitCode written = env_file.write(outcome);
+  set_environment(outcome);
 
   const bool resumed = outcome.status == ResumeStatus::resumed;
   const bool refused = outcome.code == ExitCode::start_refused || (command.require && !resumed);

@@ -15,7 +15,8 @@ namespace {
 
 void declare(CLI::App& app, SnapshotCommand& o) {
   app.description("Make a snapshot (npz and manifest) of a state");
-  app.add_option("STATE", o.state, "A directory NODE/FIELD.npy, an npz, or - for one on stdin")
+  app.add_option("STATE", o.state,
+                 "A directory NODE/FIELD.npy, an npz, - for one on stdin, or a server's URL")
       ->required();
   app.add_option("-o,--output", o.output, "The npz to write, a directory, or - for a bundle")
       ->type_name("PATH");
@@ -27,6 +28,8 @@ void declare(CLI::App& app, SnapshotCommand& o) {
   app.add_option("--stage", o.stage, "The manifest's extra.stage_at_snapshot")->type_name("S");
   app.add_option("--pause", o.pause, "Hold this process still while its state is read (repeatable)")
       ->type_name("PID");
+  app.add_option("--first", o.first, "Read and store this array before the others (repeatable)")
+      ->type_name("NODE/FIELD");
   app.add_flag("--compress", o.compress, "Deflate the arrays");
   app.add_flag("--no-members", o.no_members, "Leave the table of arrays out of the manifest");
   app.add_option("--durability", o.durability, "full, or none: do not wait for the disk")
@@ -39,6 +42,12 @@ void declare(CLI::App& app, SnapshotCommand& o) {
       ->type_name("N");
   app.add_option("--sign-key", o.sign_key, "Sign the manifest with this Ed25519 key")
       ->type_name("PEM");
+  app.add_option("--save-dir", o.save_dir, "Where a server saves (default: beside the snapshot)")
+      ->type_name("DIR");
+  app.add_option("--server-timeout", o.server_timeout_s, "Wait so long for a server's answer")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 86400.0));
+  app.add_flag("--leave-paused", o.leave_paused, "Do not let a server's simulation go on");
   app.add_option("--name", o.name, "Name of the npz in a bundle")->type_name("NAME");
 }
 
@@ -52,7 +61,9 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
   tool.report.set("size_bytes", result.taken.digests.size_bytes);
   if (result.taken.step) tool.report.set_json("step", std::to_string(*result.taken.step));
   tool.report.set("arrays", result.taken.arrays);
+  if (options.compress) tool.report.set("not_compressed", result.taken.arrays_not_compressed);
   tool.report.set("signed", result.is_signed);
+  if (!result.runner.empty()) tool.report.set("runner", result.runner);
   tool.report.set("after_failed", result.after_failed);
   tool.report.set("seconds",
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

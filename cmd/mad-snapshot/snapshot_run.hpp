@@ -18,11 +18,15 @@ struct SnapshotCommand {
   std::string session_id;
   std::string stage = "preempted";
   std::vector<pid_t> pause;
+  std::vector<std::string> first;
   bool compress = false;
   bool no_members = false;
   std::string durability = "full";
   std::string mode;
   double lock_timeout_s = 10;
+  std::string save_dir;
+  double server_timeout_s = 60;
+  bool leave_paused = false;
   std::string name;
   std::string keep;
   std::string sign_key;
@@ -35,6 +39,8 @@ struct SnapshotResult {
   /// Written beside the snapshot that could not be read, not over it.
   bool after_failed = false;
   bool is_signed = false;
+  /// Of a server's state: LiveState::runner(); else empty.
+  std::string runner;
 };
 
 /// Publishes the snapshot as files.

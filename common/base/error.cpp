@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/interrupt.hpp"
 #include "base/text.hpp"
 
 namespace mad {
@@ -56,6 +57,7 @@ std::string sentence(std::string_view verb, int errno_value) {
 }  // namespace
 
 Error system_error(std::string_view verb, std::string_view subject, int errno_value) {
+  if (errno_value == EINTR) check_interrupted();
   if (errno_value == ENOENT || errno_value == ENOTDIR) {
     return {ExitCode::not_found, "not-found", printable(subject), sentence(verb, errno_value)};
   }
@@ -63,6 +65,7 @@ Error system_error(std::string_view verb, std::string_view subject, int errno_va
 }
 
 Error output_error(std::string_view verb, std::string_view subject, int errno_value) {
+  if (errno_value == EINTR) check_interrupted();
   return {ExitCode::io, reason_of(errno_value), printable(subject), sentence(verb, errno_value)};
 }
 

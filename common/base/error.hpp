@@ -40,6 +40,7 @@ class Error : public std::exception {
 /// An Error for a failed system call: `SUBJECT: cannot VERB: strerror(errno_value)`.
 /// ENOENT and ENOTDIR give not_found; everything else io, with the reason
 /// `no-space` (ENOSPC, EDQUOT), `permission` (EACCES, EPERM, EROFS) or `io-error`.
+/// Of a call that was interrupted (EINTR) it throws what interrupted it (check_interrupted).
 Error system_error(std::string_view verb, std::string_view subject, int errno_value);
 
 /// Like system_error, and a missing file is code io too: for outputs, where

@@ -9,6 +9,8 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/deadline.hpp"
+
 namespace mad {
 namespace {
 
@@ -20,20 +22,37 @@ std::array<int, 2> wake_pipe = {-1, -1};
 struct Original {
   std::array<struct sigaction, k_ending.size()> ending;
   struct sigaction pipe;
+  struct sigaction alarm;
   sigset_t mask;
 };
 Original original;
 
 extern "C" void note_signal(int signal_number) {
   const int saved_errno = errno;
-  int none = 0;
-  pending_signal.compare_exchange_strong(none, signal_number);
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t written = write(wake_pipe[1], &byte, 1);
+  note_ending_signal(signal_number);
   errno = saved_errno;
 }
 
 }  // namespace
+
+void note_ending_signal(int signal_number) noexcept {
+  int none = 0;
+  pending_signal.compare_exchange_strong(none, signal_number);
+  wake_waiters();
+}
+
+void wake_waiters() noexcept {
+  const char byte = 0;
+  [[maybe_unused]] const ssize_t written = write(wake_pipe[1], &byte, 1);
+}
+
+void forget_wakes() noexcept {
+  std::array<char, 64> bytes;
+  while (read(wake_pipe[0], bytes.data(), bytes.size()) > 0) {
+  }
+  // One that came meanwhile, and whose byte may be gone, too.
+  if (pending_signal.load() != 0) wake_waiters();
+}
 
 void install_interrupt_handlers() {
   if (wake_pipe[0] >= 0) return;
@@ -44,6 +63,8 @@ void install_interrupt_handlers() {
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &ignore, &original.pipe);
 
+  sigaction(SIGALRM, nullptr, &original.alarm);
+
   struct sigaction note {};
   note.sa_handler = note_signal;
   for (std::size_t i = 0; i < k_ending.size(); ++i) {
@@ -53,11 +74,12 @@ void install_interrupt_handlers() {
 }
 
 int interrupt_fd() {
-  return wake_pipe[0];
+  return past_deadline() ? -1 : wake_pipe[0];
 }
 
 void check_interrupted() {
   if (const int signal_number = pending_signal.load()) throw Interrupted{signal_number};
+  check_deadline();
 }
 
 void restore_original_signals() {
@@ -66,6 +88,7 @@ void restore_original_signals() {
     sigaction(k_ending[i], &original.ending[i], nullptr);
   }
   sigaction(SIGPIPE, &original.pipe, nullptr);
+  sigaction(SIGALRM, &original.alarm, nullptr);
   pthread_sigmask(SIG_SETMASK, &original.mask, nullptr);
 }
 

@@ -16,12 +16,19 @@ struct Interrupted {
 /// that was ignored at start stays ignored, except SIGPIPE.
 void install_interrupt_handlers();
 
-/// A descriptor that polls readable once a signal has arrived; never read it.
-/// -1 before install_interrupt_handlers().
+/// A descriptor that polls readable once a signal has arrived or the deadline (deadline.hpp)
+/// has passed; never read it.  -1 before install_interrupt_handlers(), and in PastDeadline.
 int interrupt_fd();
 
-/// Throws Interrupted when a signal has arrived.
+/// Throws Interrupted when a signal has arrived, DeadlinePassed when the deadline has passed.
 void check_interrupted();
+
+/// What a handler does with a signal that ends the tool.  Async-signal-safe.
+void note_ending_signal(int signal_number) noexcept;
+/// Ends every wait on interrupt_fd(); forget_wakes() undoes it, but for signals.
+/// Async-signal-safe.
+void wake_waiters() noexcept;
+void forget_wakes() noexcept;
 
 /// Puts the dispositions and the mask back as the process found them, for exec.
 void restore_original_signals();

@@ -8,14 +8,17 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <optional>
 #include <string_view>
 
+#include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
@@ -30,6 +33,7 @@ struct CommonOptions {
   bool version = false;
   std::string log_format = "text";
   std::string report_path;
+  std::optional<std::string> deadline;
 };
 
 std::string environment_name(std::string_view tool, std::string_view option) {
@@ -47,6 +51,9 @@ void declare_common(CLI::App& app, CommonOptions& common) {
       ->check(CLI::IsMember({"text", "json"}));
   app.add_option("--report", common.report_path, "Write the outcome as one JSON object to FILE")
       ->type_name("FILE");
+  app.add_option("--deadline", common.deadline,
+                 "Be done or end in order, with 10, before SECONDS are over (also $MAD_DEADLINE)")
+      ->type_name("SECONDS");
 }
 
 void finish_options(CLI::App& app, const char* tool) {
@@ -143,6 +150,8 @@ Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
     tool.report.set_reason("signal");
     tool.report.set("signal", static_cast<std::uint64_t>(interrupted.signal_number));
     return {static_cast<ExitCode>(128 + interrupted.signal_number), interrupted.signal_number};
+  } catch (const DeadlinePassed&) {
+    return failed(deadline_error());
   } catch (const Error& error) {
     return failed(error);
   } catch (const std::bad_alloc&) {
@@ -211,9 +220,22 @@ int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
                 common.quiet     ? LogLevel::warning
                 : common.verbose ? LogLevel::verbose
                                  : LogLevel::note);
-  install_interrupt_handlers();
   tool.report_path = common.report_path;
-  const Outcome outcome = guarded(tool, run);
+  const bool starts_command = after_dashes == AfterDashes::command;
+  std::optional<std::chrono::nanoseconds> time;
+  try {
+    time = chosen_deadline(common.deadline);
+  } catch (const Error& error) {
+    return usage(error.message);
+  }
+  install_interrupt_handlers();
+  const Outcome outcome = guarded(tool, [&](Tool& ready) {
+    if (time) set_deadline(*time, starts_command ? DeadlineEnd::soft : DeadlineEnd::hard);
+    // A tool that starts a command has to say itself what becomes of that.
+    if (!starts_command) check_interrupted();
+    return run(ready);
+  });
+  if (outcome.code == ExitCode::ok) end_deadline();
   tool.write_report(outcome.code);
   if (outcome.signal_number != 0) die_of_signal(outcome.signal_number);
   return static_cast<int>(outcome.code);

@@ -31,11 +31,11 @@ struct Tool {
 };
 
 /// The frame of every tool's main: parses the options (CLI11's errors become
-/// exit code 2), adds --help, --version, -q, -v, --log-format and --report, gives
+/// exit code 2), adds --help, --version, -q, -v, --log-format, --report and --deadline, gives
 /// every option with a long name its MAD_<TOOL>_<OPTION> variable, installs the
-/// signal handlers, runs, prints the one error, writes the report, and turns
-/// what happened into the exit code, or the death by the signal that ended it.  `about`, where
-/// there is one, gives a further line for `--version -v`.
+/// signal handlers, sets the deadline (--deadline, $MAD_DEADLINE), runs, prints the one error,
+/// writes the report, and turns what happened into the exit code, or the death by the signal that
+/// ended it.  `about`, where there is one, gives a further line for `--version -v`.
 using About = std::string (*)();
 int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
              const std::function<void(CLI::App&)>& declare,

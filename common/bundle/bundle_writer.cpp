@@ -77,6 +77,7 @@ struct BundleWriter::State {
   const std::string subject = "standard output";
   std::vector<std::byte> gathered;
   std::uint64_t next_part = 0;
+  bool in_member = false;
 
   void put(Bytes bytes) const { write_full(fd, bytes, subject); }
 
@@ -93,7 +94,8 @@ struct BundleWriter::State {
     put_zeros((k_tar_block - bytes.size() % k_tar_block) % k_tar_block);
   }
 
-  void header(const std::string& member_name, std::uint64_t size_bytes) const {
+  void header(const std::string& member_name, std::uint64_t size_bytes) {
+    in_member = true;
     if (needs_path_record(member_name)) {
       const std::string record = format_path_record(member_name);
       put(format_header("PaxHeader", record.size(), k_pax_records));
@@ -105,9 +107,10 @@ struct BundleWriter::State {
     put(format_header(short_name, size_bytes, k_regular));
   }
 
-  void member(const std::string& member_name, Bytes bytes) const {
+  void member(const std::string& member_name, Bytes bytes) {
     header(member_name, bytes.size());
     put_padded(bytes);
+    in_member = false;
   }
 
   std::string next_part_name() {
@@ -170,6 +173,7 @@ std::uint64_t BundleWriter::write_file(int file, std::uint64_t offset, std::uint
     done += had;
     const std::uint64_t padded = (piece + k_tar_block - 1) / k_tar_block * k_tar_block;
     s.put_zeros(padded - had);
+    s.in_member = false;
     if (had < piece) break;
   }
   return done;
@@ -182,6 +186,7 @@ void BundleWriter::restart() {
 }
 
 void BundleWriter::seal(const Seal& seal) {
+  if (state_->in_member) return;
   // What a failed seal follows is void anyway.
   if (!has_npz(seal.stage)) state_->gathered.clear();
   state_->flush();

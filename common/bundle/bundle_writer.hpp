@@ -35,7 +35,8 @@ class BundleWriter final : public Sink {
   void finish() override {}  // seal() ends a bundle
   /// Everything before is void; begin again with the manifest.
   void restart();
-  /// Ends the last part, writes the seal and the end of the archive.
+  /// Ends the last part, writes the seal and the end of the archive; nothing after a member
+  /// that could not be written to its end, which makes the bundle incomplete by itself.
   void seal(const Seal& seal);
 
   const std::string& name() const;

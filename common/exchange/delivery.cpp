@@ -104,7 +104,7 @@ class FileDelivery final : public Delivery {
   void failed(const Error& error) override {
     restart();
     const bool passing = error.code == ExitCode::remote || error.code == ExitCode::access_denied ||
-                         error.reason == "lock-timeout";
+                         error.code == ExitCode::deadline || error.reason == "lock-timeout";
     if (!passing) remove_partial(npz_path_);
   }
 

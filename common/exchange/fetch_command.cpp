@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "bundle/bundle.hpp"
@@ -102,6 +103,10 @@ template <class Fetch>
 void fetch_or_tell(Delivery& delivery, const Fetch& fetch) {
   try {
     fetch();
+  } catch (const DeadlinePassed&) {
+    const PastDeadline last_words;
+    delivery.failed(deadline_error());
+    throw;
   } catch (const Error& error) {
     delivery.failed(error);
     throw;

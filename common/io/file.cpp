@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -135,6 +136,34 @@ void sync_fd(int fd, const std::string& subject, Durability durability) {
     if (errno != EINTR) throw output_error("sync", subject, errno);
     check_interrupted();
   }
+}
+
+void close_elsewhere(Fd file) noexcept {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return;
+  const Fd waits(ends[0]);
+  const Fd lets_go(ends[1]);
+  const auto holder = fork();
+  if (holder != 0) {
+    file = Fd();
+    return;  // and closes the pipe after it
+  }
+
+  // From here on async-signal-safe calls only.  Nobody shall wait for a pipe that this process
+  // holds, and it must not let go before its parent has.
+  for (int fd = 0; fd < 3; ++fd) {
+    if (fd != file.get() && fd != waits.get()) close(fd);
+  }
+  close(lets_go.get());
+  const auto low = static_cast<unsigned>(std::min(file.get(), waits.get()));
+  const auto high = static_cast<unsigned>(std::max(file.get(), waits.get()));
+  if (low > 3) syscall(SYS_close_range, 3U, low - 1, 0U);
+  if (high > low + 1) syscall(SYS_close_range, low + 1, high - 1, 0U);
+  syscall(SYS_close_range, high + 1, ~0U, 0U);
+  char end = 0;
+  while (read(waits.get(), &end, 1) < 0 && errno == EINTR) {
+  }
+  _exit(0);
 }
 
 void lock_directory(int directory, LockMode mode, int timeout_ms, const std::string& subject) {

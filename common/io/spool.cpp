@@ -10,14 +10,14 @@
 
 namespace mad {
 
+std::string spool_directory() {
+  const char* chosen = std::getenv("TMPDIR");
+  if (chosen != nullptr && *chosen != '\0') return chosen;
+  return access("/var/tmp", W_OK) == 0 ? "/var/tmp" : "/tmp";
+}
+
 Fd open_unnamed_file(const std::string& directory) {
-  std::string place = directory;
-  if (place.empty()) {
-    const char* chosen = std::getenv("TMPDIR");
-    place = chosen != nullptr && *chosen != '\0' ? chosen
-            : access("/var/tmp", W_OK) == 0      ? "/var/tmp"
-                                                 : "/tmp";
-  }
+  const std::string place = directory.empty() ? spool_directory() : directory;
   Fd fd(open(place.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (fd) return fd;
   // Not every file system has O_TMPFILE.

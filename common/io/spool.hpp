@@ -7,9 +7,11 @@
 
 namespace mad {
 
+/// $TMPDIR, else /var/tmp (/tmp is memory on many machines).
+std::string spool_directory();
+
 /// A file without a name: it is gone with its descriptor, however its holder ends.
-/// In `directory`, or in $TMPDIR, else /var/tmp, where `directory` is empty (/tmp
-/// is memory on many machines).  Throws output_error.
+/// In `directory`, or in spool_directory() where that is empty.  Throws output_error.
 Fd open_unnamed_file(const std::string& directory);
 
 /// Gives back what a range of a temporary holds on disk or in memory, once it is not needed

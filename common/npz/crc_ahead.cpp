@@ -31,14 +31,17 @@ void refuse_shrunk(const StateArray& array, std::uint64_t found) {
                   " bytes, found " + std::to_string(found));
 }
 
-CrcAhead::CrcAhead(const StateTree& tree) : tree_(tree), helper_(std::make_unique<Worker>()) {
+CrcAhead::CrcAhead(const StateTree& tree, std::size_t first,
+                   const std::function<void(std::uint64_t)>& read)
+    : tree_(tree), read_(read), wanted_(first), helper_(std::make_unique<Worker>()) {
+  const auto& arrays = tree.arrays();
   std::uint64_t total = 0;
-  for (const StateArray& array : tree.arrays()) total += array.size_bytes;
+  for (std::size_t i = first; i < arrays.size(); ++i) total += arrays[i].size_bytes;
   const std::uint64_t most = std::max<std::uint64_t>(std::uint64_t{8} << 20U, total / 4096);
   std::uint64_t position = 0;
-  for (std::size_t i = 0; i < tree.arrays().size(); ++i) {
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
     first_piece_.push_back(pieces_.size());
-    const std::uint64_t size = tree.arrays()[i].size_bytes;
+    const std::uint64_t size = i < first ? 0 : arrays[i].size_bytes;
     for (std::uint64_t offset = 0; offset < size; offset += most) {
       const std::uint64_t length = std::min(most, size - offset);
       pieces_.push_back({i, offset, length, position, 0});
@@ -102,10 +105,15 @@ void CrcAhead::compute_next(std::unique_lock<std::mutex>& lock, Worker& worker) 
     if (got < want) refuse_shrunk(array, piece.offset + done + got);
     crc = mad::crc32(crc, Bytes(worker.buffer).first(got));
     done += got;
+    read_bytes_.fetch_add(got, std::memory_order_relaxed);
   }
   lock.lock();
   piece.crc32 = crc;
   if (--pieces_left_[piece.array] == 0) changed_.notify_all();
+}
+
+void CrcAhead::tell() {
+  if (read_) read_(read_bytes_.exchange(0, std::memory_order_relaxed));
 }
 
 std::uint32_t CrcAhead::take(std::size_t index) {
@@ -113,6 +121,7 @@ std::uint32_t CrcAhead::take(std::size_t index) {
   wanted_ = index;
   changed_.notify_all();
   while (pieces_left_[index] > 0) {
+    tell();
     if (failure_) std::rethrow_exception(failure_);
     if (next_ < pieces_.size() && pieces_[next_].array <= index) {
       compute_next(lock, *helper_);

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -17,14 +19,18 @@ namespace mad {
 /// works on it too, so that one large array takes both.
 class CrcAhead {
  public:
-  explicit CrcAhead(const StateTree& tree);
+  /// Of the arrays from the one at `first` on.
+  /// `read`, where there is one, is told how many bytes more were read, by tell() and take().
+  CrcAhead(const StateTree& tree, std::size_t first,
+           const std::function<void(std::uint64_t)>& read);
   ~CrcAhead();
   CrcAhead(const CrcAhead&) = delete;
   CrcAhead& operator=(const CrcAhead&) = delete;
 
-  /// Of the array at `index`; to be called with each index in turn.  Rethrows what
+  /// Of the array at `index`; to be called with each index in turn, from the first.  Rethrows what
   /// the thread met.
   std::uint32_t take(std::size_t index);
+  void tell();
 
  private:
   struct Piece {
@@ -43,6 +49,9 @@ class CrcAhead {
   void compute_next(std::unique_lock<std::mutex>& lock, Worker& worker);
 
   const StateTree& tree_;
+  const std::function<void(std::uint64_t)>& read_;
+  /// Not told yet.
+  std::atomic<std::uint64_t> read_bytes_ = 0;
   std::vector<Piece> pieces_;
   std::vector<std::size_t> pieces_left_;
   std::vector<std::size_t> first_piece_;

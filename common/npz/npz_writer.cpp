@@ -26,8 +26,8 @@ zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
 
 class Output {
  public:
-  Output(BufferedSink& sink, const std::function<void(std::uint64_t)>& progress)
-      : sink_(sink), progress_(progress) {}
+  Output(BufferedSink& sink, const std::function<void(std::uint64_t)>& wrote)
+      : sink_(sink), wrote_(wrote) {}
 
   std::uint64_t position() const { return position_; }
 
@@ -46,18 +46,18 @@ class Output {
  private:
   void account(std::size_t n) {
     position_ += n;
-    if (progress_) progress_(n);
+    if (wrote_) wrote_(n);
   }
 
   BufferedSink& sink_;
-  const std::function<void(std::uint64_t)>& progress_;
+  const std::function<void(std::uint64_t)>& wrote_;
   std::uint64_t position_ = 0;
 };
 
-/// Reads the whole array, `take(want)` giving room for at most `want` bytes and
-/// `done(bytes)` taking what was read there.
+/// Reads the whole array, `take()` giving room and `done(bytes)` taking what was read
+/// there.  Returns false where `done` said so, which ends it.
 template <class Take, class Done>
-void read_array(const StateTree& tree, const StateArray& array, Take take, Done done) {
+bool read_array(const StateTree& tree, const StateArray& array, Take take, Done done) {
   const Fd fd = tree.open(array);
   for (std::uint64_t offset = 0; offset < array.size_bytes;) {
     const MutableBytes room = take();
@@ -66,30 +66,44 @@ void read_array(const StateTree& tree, const StateArray& array, Take take, Done 
     const std::size_t got = pread_full(fd.get(), room.first(want), offset, array.key);
     if (got < want) refuse_shrunk(array, offset + got);
     offset += got;
-    done(room.first(got));
+    if (!done(room.first(got))) return false;
   }
+  return true;
 }
 
 class Writer {
  public:
-  Writer(const StateTree& tree, BufferedSink& sink,
-         const std::function<void(std::uint64_t)>& progress, const zip::Zip64Thresholds& from)
-      : tree_(tree), out_(sink, progress), from_(from) {}
+  Writer(const StateTree& tree, BufferedSink& sink, const NpzWatch& watch,
+         const zip::Zip64Thresholds& from)
+      : tree_(tree), watch_(watch), out_(sink, watch.wrote), from_(from) {}
 
-  void write_stored() {
-    CrcAhead crcs(tree_);
-    for (std::size_t i = 0; i < tree_.arrays().size(); ++i) {
+  void write(NpzCompression compression) {
+    std::size_t next = 0;
+    if (compression == NpzCompression::deflate) next = write_deflated();
+    if (next < tree_.arrays().size()) write_stored(next);
+    const zip::EndRecord end{out_.position(), directory_.size(), entries_};
+    out_.add(as_bytes(directory_));
+    out_.add(as_bytes(zip::format_end(end, from_)));
+  }
+
+  std::vector<WrittenArray> take_written() { return std::move(written_); }
+
+ private:
+  void write_stored(std::size_t first) {
+    CrcAhead crcs(tree_, first, watch_.read_ahead);
+    for (std::size_t i = first; i < tree_.arrays().size(); ++i) {
       const StateArray& array = tree_.arrays()[i];
       zip::NewEntry entry = new_entry(array, out_.position());
       entry.crc32 = crcs.take(i);
-      out_.add(as_bytes(zip::format_local(entry, array.header.header_bytes, from_)));
-      written_.push_back({out_.position(), entry.compressed_bytes, entry.crc32});
+      begin_member(entry, array.header.header_bytes, NpzCompression::none);
       std::uint32_t crc = 0;
       read_array(
           tree_, array, [this] { return out_.space(); },
           [&](Bytes bytes) {
             crc = crc32(crc, bytes);
             out_.advance(bytes.size());
+            crcs.tell();
+            return true;
           });
       if (crc != entry.crc32) {
         throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
@@ -98,31 +112,36 @@ class Writer {
       }
       end_member(entry);
     }
-    end_archive();
   }
 
-  std::vector<WrittenArray> take_written() { return std::move(written_); }
-
-  void write_deflated() {
+  /// Returns the first array that is left to be stored.
+  std::size_t write_deflated() {
     const Fd spool = open_unnamed_file("");
     Deflater deflater;
     std::vector<std::byte> raw(k_write_bytes);
-    for (const StateArray& array : tree_.arrays()) {
+    std::uint64_t settled_bytes = 0;
+    for (std::size_t i = 0; i < tree_.arrays().size(); ++i) {
+      const StateArray& array = tree_.arrays()[i];
       zip::NewEntry entry = new_entry(array, out_.position());
       entry.method = 8;
       deflater.reset();
       entry.compressed_bytes = 0;
-      std::uint64_t left = array.size_bytes;
-      read_array(
+      std::uint64_t read_bytes = 0;
+      const bool packed = read_array(
           tree_, array, [&raw] { return MutableBytes(raw); },
           [&](Bytes bytes) {
             entry.crc32 = crc32(entry.crc32, bytes);
-            left -= bytes.size();
-            pack(deflater, bytes, left == 0 ? Deflater::Input::last : Deflater::Input::more, spool,
-                 entry.compressed_bytes);
+            read_bytes += bytes.size();
+            pack(deflater, bytes,
+                 read_bytes == array.size_bytes ? Deflater::Input::last : Deflater::Input::more,
+                 spool, entry.compressed_bytes);
+            return !watch_.may_deflate ||
+                   watch_.may_deflate(settled_bytes, settled_bytes + read_bytes);
           });
-      out_.add(as_bytes(zip::format_local(entry, 0, from_)));
-      written_.push_back({out_.position(), entry.compressed_bytes, entry.crc32});
+      // Nothing of it has gone out yet.
+      if (!packed) return i;
+      settled_bytes += array.size_bytes;
+      begin_member(entry, 0, NpzCompression::deflate);
       for (std::uint64_t offset = 0; offset < entry.compressed_bytes;) {
         const MutableBytes room = out_.space();
         const auto want = static_cast<std::size_t>(
@@ -134,10 +153,9 @@ class Writer {
       }
       end_member(entry);
     }
-    end_archive();
+    return tree_.arrays().size();
   }
 
- private:
   void pack(Deflater& deflater, Bytes bytes, Deflater::Input input, const Fd& spool,
             std::uint64_t& packed_bytes) {
     if (packed_.empty()) packed_.resize(k_write_bytes);
@@ -153,18 +171,19 @@ class Writer {
     }
   }
 
+  void begin_member(const zip::NewEntry& entry, std::uint64_t header_bytes,
+                    NpzCompression compression) {
+    out_.add(as_bytes(zip::format_local(entry, header_bytes, from_)));
+    written_.push_back({compression, out_.position(), entry.compressed_bytes, entry.crc32});
+  }
+
   void end_member(const zip::NewEntry& entry) {
     directory_ += zip::format_central(entry, from_);
     ++entries_;
   }
 
-  void end_archive() {
-    const zip::EndRecord end{out_.position(), directory_.size(), entries_};
-    out_.add(as_bytes(directory_));
-    out_.add(as_bytes(zip::format_end(end, from_)));
-  }
-
   const StateTree& tree_;
+  const NpzWatch& watch_;
   Output out_;
   zip::Zip64Thresholds from_;
   std::vector<std::byte> packed_;
@@ -192,21 +211,15 @@ std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& 
 }
 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
-                                    BufferedSink& sink,
-                                    const std::function<void(std::uint64_t)>& progress) {
-  return write_npz(tree, compression, sink, progress, zip::Zip64Thresholds{});
+                                    BufferedSink& sink, const NpzWatch& watch) {
+  return write_npz(tree, compression, sink, watch, zip::Zip64Thresholds{});
 }
 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
-                                    BufferedSink& sink,
-                                    const std::function<void(std::uint64_t)>& progress,
+                                    BufferedSink& sink, const NpzWatch& watch,
                                     const zip::Zip64Thresholds& from) {
-  Writer writer(tree, sink, progress, from);
-  if (compression == NpzCompression::deflate) {
-    writer.write_deflated();
-  } else {
-    writer.write_stored();
-  }
+  Writer writer(tree, sink, watch, from);
+  writer.write(compression);
   return writer.take_written();
 }
 

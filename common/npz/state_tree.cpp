@@ -21,7 +21,7 @@ std::int64_t nanoseconds(const timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-StateTree::Stamp stamp_of(const struct ::stat& status) {
+StateArray::Stamp stamp_of(const struct ::stat& status) {
   return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
           nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
 }
@@ -135,7 +135,6 @@ Fd open_root(const std::string& path) {
 
 StateTree::StateTree(const std::string& path) : path_(path), directory_(open_root(path)) {
   while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
-  std::vector<std::pair<StateArray, Stamp>> found;
   walk(directory_.get(), path_, "", 0,
        [&](int directory, const std::string& name, const std::string& relative,
            const struct ::stat&) {
@@ -146,24 +145,29 @@ StateTree::StateTree(const std::string& path) : path_(path), directory_(open_roo
          const struct ::stat status = stat_fd(fd.get(), subject);
          array.size_bytes = static_cast<std::uint64_t>(status.st_size);
          array.header = read_header(fd.get(), array.size_bytes, subject);
-         found.emplace_back(std::move(array), stamp_of(status));
+         array.stamp = stamp_of(status);
+         arrays_.push_back(std::move(array));
        });
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return a.first.key < b.first.key; });
-  arrays_.reserve(found.size());
-  stamps_.reserve(found.size());
-  for (auto& [array, stamp] : found) {
-    arrays_.push_back(std::move(array));
-    stamps_.push_back(stamp);
+  std::sort(arrays_.begin(), arrays_.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
+}
+
+std::vector<std::string> StateTree::put_first(const std::vector<std::string>& keys) {
+  std::vector<std::string> missing;
+  auto next = arrays_.begin();
+  for (const std::string& key : keys) {
+    const auto at = std::find_if(arrays_.begin(), arrays_.end(),
+                                 [&](const StateArray& array) { return array.key == key; });
+    if (at == arrays_.end()) missing.push_back(key);
+    if (at == arrays_.end() || at < next) continue;
+    std::rotate(next, at, at + 1);
+    ++next;
   }
+  return missing;
 }
 
 Fd StateTree::open(const StateArray& array) const {
   const std::string subject = path_ + '/' + array.key + std::string(k_npy_ending);
-  const auto at = std::lower_bound(
-      arrays_.begin(), arrays_.end(), array.key,
-      [](const StateArray& one, const std::string& wanted) { return one.key < wanted; });
-  const auto index = static_cast<std::size_t>(at - arrays_.begin());
   Fd directory(openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   std::string rest = array.key + std::string(k_npy_ending);
   // One component at a time, so that no link planted meanwhile is followed.
@@ -184,27 +188,32 @@ Fd StateTree::open(const StateArray& array) const {
     }
     throw system_error("open", subject, errno);
   }
-  const Stamp now = stamp_of(stat_fd(fd.get(), subject));
-  if (!(now == stamps_[index])) changed(subject, "inode, size or time stamps differ");
+  if (stamp_of(stat_fd(fd.get(), subject)) != array.stamp)
+    changed(subject, "inode, size or time stamps differ");
   return fd;
 }
 
 void StateTree::check_unchanged() const {
   std::size_t files = 0;
+  std::vector<const StateArray*> sorted;
+  sorted.reserve(arrays_.size());
+  for (const StateArray& array : arrays_) sorted.push_back(&array);
+  std::sort(sorted.begin(), sorted.end(),
+            [](const StateArray* a, const StateArray* b) { return a->key < b->key; });
   walk(directory_.get(), path_, "", 0,
        [&](int, const std::string&, const std::string& relative, const struct ::stat& status) {
          const std::string subject = path_ + '/' + relative;
          const std::string key = relative.size() > k_npy_ending.size()
                                      ? relative.substr(0, relative.size() - k_npy_ending.size())
                                      : relative;
-         const auto at = std::lower_bound(
-             arrays_.begin(), arrays_.end(), key,
-             [](const StateArray& array, const std::string& wanted) { return array.key < wanted; });
-         if (at == arrays_.end() || at->key + std::string(k_npy_ending) != relative) {
+         const auto at = std::lower_bound(sorted.begin(), sorted.end(), key,
+                                          [](const StateArray* array, const std::string& wanted) {
+                                            return array->key < wanted;
+                                          });
+         if (at == sorted.end() || (*at)->key + std::string(k_npy_ending) != relative) {
            changed(subject, "it is new");
          }
-         const auto index = static_cast<std::size_t>(at - arrays_.begin());
-         if (!(stamp_of(status) == stamps_[index])) {
+         if (stamp_of(status) != (*at)->stamp) {
            changed(subject, "inode, size or time stamps differ");
          }
          ++files;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 
@@ -103,6 +104,7 @@ void set_environment(const Outcome& outcome) {
   } else {
     setenv("RESUME_FROM_URL", resume_url(outcome).c_str(), 1);
   }
+  if (outlived_deadline()) unsetenv("MAD_DEADLINE");
 }
 
 std::string format_environment(const Outcome& outcome) {
@@ -112,7 +114,8 @@ std::string format_environment(const Outcome& outcome) {
   return line("MAD_RESUME_STATUS", name_of(outcome.status)) +
          line("MAD_RESUME_REASON", reason_line(outcome)) +
          (resume_url(outcome).empty() ? "unset RESUME_FROM_URL\n"
-                                      : line("RESUME_FROM_URL", resume_url(outcome)));
+                                      : line("RESUME_FROM_URL", resume_url(outcome))) +
+         (outlived_deadline() ? "unset MAD_DEADLINE\n" : "");
 }
 
 }  // namespace mad

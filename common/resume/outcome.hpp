@@ -51,9 +51,11 @@ std::string reason_line(const Outcome& outcome);
 void say(const Outcome& outcome);
 void describe(const Outcome& outcome, Report& report);
 
-/// Sets MAD_RESUME_STATUS, MAD_RESUME_REASON and RESUME_FROM_URL in this process.
+/// Sets MAD_RESUME_STATUS, MAD_RESUME_REASON and RESUME_FROM_URL in this process.  A
+/// MAD_DEADLINE that has passed is unset: what starts now has outlived it, and its own
+/// snapshots must not fail by it.
 void set_environment(const Outcome& outcome);
-/// The same three as a file that a shell reads with `.`.
+/// The same as a file that a shell reads with `.`.
 std::string format_environment(const Outcome& outcome);
 
 }  // namespace mad

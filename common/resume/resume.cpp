@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "bundle/bundle_reader.hpp"
 #include "npz/npz_auditor.hpp"
@@ -34,6 +35,8 @@ class Resume {
         publish_{options.durability, std::nullopt, options.lock_timeout_ms} {}
 
   void recover() {
+    // However late: a command must not start on a state that is half of another.
+    const PastDeadline settling;
     if (options_.snapshot || !options_.state) remove_dead_staging(options_.snapshot, publish_);
     if (!options_.state) return;
     const SwapOptions swap = {options_.durability, options_.lock_timeout_ms};
@@ -155,6 +158,7 @@ class Resume {
     outcome.snapshot = staging_->publish(manifest_, signature_);
     if (swap_) {
       try {
+        const PastDeadline settling;  // what is half delivered is delivered
         swap_->commit();
       } catch (const Error&) {
         if (!outcome.snapshot.empty()) {
@@ -199,6 +203,8 @@ Outcome resume(const ResumeOptions& options, Source& bundle, const std::optional
     work.recover();
     if (obstacle) return failed_outcome(tool_name(), *obstacle);
     return work.run();
+  } catch (const DeadlinePassed&) {
+    return failed_outcome(tool_name(), deadline_error());
   } catch (const StageError& failure) {
     return failed_outcome(failure.stage, failure.error);
   } catch (const Error& error) {

@@ -35,7 +35,8 @@ void check_places(const ResumeOptions& options);
 /// and unpacked, the snapshot published, the state swapped, in this order: where the last
 /// step fails, the state is as it was, and a whole new snapshot lies at its path.
 ///
-/// Every Error ends up in the outcome.  `obstacle` is one that was met before, which lets
+/// Every Error ends up in the outcome, and so does the deadline, which bounds neither the
+/// recovery nor the swap.  `obstacle` is one that was met before, which lets
 /// nothing but the recovery happen.  Throws Interrupted.
 Outcome resume(const ResumeOptions& options, Source& bundle, const std::optional<Error>& obstacle);
 

@@ -94,6 +94,8 @@ PendingManifest::~PendingManifest() {
     withdraw(directory_, names_, durability_);
   } catch (const Error& error) {
     log_verbose(error.what());  // the next run meets it again
+  } catch (...) {
+    // So it does where a signal or the deadline came in between.
   }
 }
 

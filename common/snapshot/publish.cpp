@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
+#include "base/deadline.hpp"
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "snapshot/names.hpp"
 #include "snapshot/pair.hpp"
@@ -20,6 +23,7 @@ namespace {
 
 /// Writing back begins this early, so that the fsync at the end has little left to do.
 constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
+constexpr std::uint64_t k_slow_to_close_bytes = std::uint64_t{128} << 20U;
 
 Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
   Fd directory(open(names.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -80,6 +84,7 @@ struct SnapshotPublisher::State {
   mode_t mode_of(const std::optional<struct ::stat>& replaced) const;
   void clean_up_early();
   void wrote(std::uint64_t bytes);
+  void keep_pace();
   void drop_temporary();
   void recover_sequence();
   void replace(const std::string& manifest, const std::optional<std::string>& signature,
@@ -95,6 +100,7 @@ struct SnapshotPublisher::State {
   bool adopted = false;
   std::uint64_t written_bytes = 0;
   std::uint64_t flushed_bytes = 0;
+  std::uint64_t settled_bytes = 0;
 };
 
 mode_t SnapshotPublisher::State::mode_of(const std::optional<struct ::stat>& replaced) const {
@@ -139,7 +145,11 @@ SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishO
 }
 
 void SnapshotPublisher::State::drop_temporary() {
-  if (!temporary.name.empty() && !adopted) unlinkat(dir(), temporary.name.c_str(), 0);
+  if (temporary.name.empty() || adopted) return;
+  unlinkat(dir(), temporary.name.c_str(), 0);
+  if (has_deadline() && written_bytes >= k_slow_to_close_bytes) {
+    close_elsewhere(std::move(temporary.fd));
+  }
 }
 
 SnapshotPublisher::~SnapshotPublisher() {
@@ -183,7 +193,25 @@ void SnapshotPublisher::State::wrote(std::uint64_t bytes) {
   // Advice only: fsync is what reports failures.
   sync_file_range(temporary.fd.get(), static_cast<off_t>(flushed_bytes),
                   static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);
+  if (has_deadline()) keep_pace();
   flushed_bytes = written_bytes;
+}
+
+/// Waits until what was flushed before is on the disk.  Against a deadline the disk's rate must
+/// show while there is time to do something about it, and fsync, which nothing ends early, must
+/// have little left to do.
+void SnapshotPublisher::State::keep_pace() {
+  if (flushed_bytes == settled_bytes) return;
+  const int done = sync_file_range(
+      temporary.fd.get(), static_cast<off_t>(settled_bytes),
+      static_cast<off_t>(flushed_bytes - settled_bytes),
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  // It may be the only one to hear of them.
+  if (done != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT)) {
+    throw output_error("write", path, errno);
+  }
+  check_interrupted();
+  settled_bytes = flushed_bytes;
 }
 
 void SnapshotPublisher::write(Bytes bytes) {
@@ -205,6 +233,7 @@ void SnapshotPublisher::restart() {
   if (ftruncate(npz_fd(), 0) != 0) throw output_error("truncate", state_->path, errno);
   state_->written_bytes = 0;
   state_->flushed_bytes = 0;
+  state_->settled_bytes = 0;
 }
 
 int SnapshotPublisher::npz_fd() const {
@@ -288,6 +317,7 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
     replaced_file(s.dir(), s.names, name);
   }
   s.sync_directory();
+  check_interrupted();  // the last look: from here on it is done, or undone
   if (manifest) {
     s.replace(*manifest, signature && !signature->empty() ? signature : std::nullopt, mode);
   } else {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -19,6 +20,7 @@
 #include "npz/npz_auditor.hpp"
 #include "snapshot/hashing_sink.hpp"
 #include "snapshot/members.hpp"
+#include "snapshot/pace.hpp"
 
 namespace mad {
 namespace {
@@ -65,23 +67,78 @@ struct CopiedTree {
   std::vector<WrittenArray> arrays;
 };
 
+/// What write_npz does, measured against the deadline.  What is stored is read twice, and
+/// either reading is work.
+class TreePace {
+ public:
+  TreePace(const SnapshotRequest& request, std::uint64_t npz_bytes)
+      : npz_bytes_(npz_bytes),
+        deflating_(request.compression == NpzCompression::deflate),
+        pace_(request.state, npz_bytes, deflating_ ? npz_bytes : 2 * npz_bytes) {}
+
+  void wrote(std::uint64_t bytes) {
+    if (!deflating_) pace_.add(bytes);
+  }
+  void read_ahead(std::uint64_t bytes) { pace_.add(bytes); }
+
+  bool may_deflate(std::uint64_t settled_bytes, std::uint64_t read_bytes) {
+    pace_.add(read_bytes - read_bytes_);
+    read_bytes_ = read_bytes;
+    if (!pace_.forecast() || pace_.forecast()->fits_well()) return true;
+    log_warning("--compress: too slow for the deadline; what is left is stored uncompressed");
+    deflating_ = false;
+    pace_.restart(2 * (npz_bytes_ - settled_bytes));
+    return false;
+  }
+
+ private:
+  std::uint64_t npz_bytes_;
+  std::uint64_t read_bytes_ = 0;
+  bool deflating_;
+  Pace pace_;
+};
+
+StateTree open_tree(const SnapshotRequest& request) {
+  StateTree tree(request.state);
+  for (const std::string& key : tree.put_first(request.first)) {
+    log_warning("--first: " + printable(request.state) + " has no array " + printable(key));
+  }
+  return tree;
+}
+
 CopiedTree copy_tree(const SnapshotRequest& request, const StateTree& tree, Sink& sink,
                      Producer producer) {
   const std::uint64_t size_bytes = npz_size_bytes(tree);
   CopiedTree copied;
-  copied.digests = hash_into(
-      sink, producer, request.state, size_bytes, [&](BufferedSink& hashing, Progress& progress) {
-        copied.arrays = write_npz(tree, request.compression, hashing,
-                                  [&](std::uint64_t bytes) { progress.add(bytes); });
-      });
+  TreePace pace(request, size_bytes);
+  const auto write = [&](BufferedSink& hashing, Progress& progress) {
+    NpzWatch watch;
+    watch.wrote = [&](std::uint64_t bytes) {
+      progress.add(bytes);
+      pace.wrote(bytes);
+    };
+    watch.read_ahead = [&](std::uint64_t bytes) { pace.read_ahead(bytes); };
+    watch.may_deflate = [&](std::uint64_t settled_bytes, std::uint64_t read_bytes) {
+      return pace.may_deflate(settled_bytes, read_bytes);
+    };
+    copied.arrays = write_npz(tree, request.compression, hashing, watch);
+  };
+  copied.digests = hash_into(sink, producer, request.state, size_bytes, write);
   tree.check_unchanged();
   request.state_was_read();
   return copied;
 }
 
+std::uint64_t count_not_compressed(const SnapshotRequest& request,
+                                   const std::vector<WrittenArray>& arrays) {
+  if (request.compression == NpzCompression::none) return 0;
+  return static_cast<std::uint64_t>(std::count_if(
+      arrays.begin(), arrays.end(),
+      [](const WrittenArray& array) { return array.compression == NpzCompression::none; }));
+}
+
 /// Of a stream, which cannot be read again.
-MemberTable member_table_of(const StateTree& tree, const std::vector<WrittenArray>& arrays,
-                            NpzCompression compression) {
+MemberTable member_table_of(const StateTree& tree, const std::vector<WrittenArray>& arrays) {
   MemberTable table;
   table.reserve(arrays.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {
@@ -95,7 +152,7 @@ MemberTable member_table_of(const StateTree& tree, const std::vector<WrittenArra
     row.size_bytes = header.data_bytes;
     row.header_bytes = header.header_bytes;
     row.crc32 = arrays[i].crc32;
-    if (compression == NpzCompression::deflate) {
+    if (arrays[i].compression == NpzCompression::deflate) {
       row.packed_bytes = arrays[i].compressed_bytes;
     } else {
       row.offset += header.header_bytes;
@@ -122,15 +179,17 @@ struct NpzInput {
   struct ::stat before {};
 };
 
-NpzInput open_npz_input(const std::string& state) {
+NpzInput open_npz_input(const SnapshotRequest& request) {
   NpzInput input;
+  const std::string& state = request.state;
+  if (!request.first.empty()) log_warning("--first: an npz is taken in the order that it has");
   if (state == "-") {
     input.fd = STDIN_FILENO;
     input.subject = k_standard_input;
   } else {
     input.owned = open_regular(state);
     input.fd = input.owned.get();
-    input.subject = state;
+    input.subject = request.subject.empty() ? state : request.subject;
   }
   input.before = stat_fd(input.fd, input.subject);
   if (S_ISREG(input.before.st_mode)) {
@@ -161,9 +220,12 @@ FileDigests copy_npz(const NpzInput& input, Sink& sink, Producer producer) {
   FileDigests digests =
       hash_into(sink, producer, input.subject, input.size_bytes,
                 [&](BufferedSink& hashing, Progress& progress) {
+                  const std::uint64_t size_bytes = input.size_bytes.value_or(0);
+                  Pace pace(input.subject, size_bytes, size_bytes);
                   while (const std::size_t n = read_some(input.fd, hashing.room(), input.subject)) {
                     hashing.filled(n);
                     progress.add(n);
+                    if (input.size_bytes) pace.add(n);
                   }
                 });
   refuse_changed(input, digests.size_bytes);
@@ -218,17 +280,20 @@ const char* environment(const char* name) {
 
 TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher) {
   if (is_tree(request.state)) {
-    const StateTree tree(request.state);
+    const StateTree tree = open_tree(request);
     refuse_to_replace_by_nothing(tree, request.state, publisher.path());
     publisher.reserve(npz_size_bytes(tree));
-    FileDigests digests = copy_tree(request, tree, publisher, Producer::helps).digests;
+    CopiedTree copied = copy_tree(request, tree, publisher, Producer::helps);
     // Of the bytes that were written, not of the state, which may have gone on.
     const auto members =
-        audit_npz(publisher.npz_fd(), digests.size_bytes, NpzLimits{}, publisher.path());
-    return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
-                           member_table_of(members));
+        audit_npz(publisher.npz_fd(), copied.digests.size_bytes, NpzLimits{}, publisher.path());
+    TakenSnapshot taken =
+        finish_snapshot(request, std::move(copied.digests), step_of(publisher.npz_fd(), members),
+                        member_table_of(members));
+    taken.arrays_not_compressed = count_not_compressed(request, copied.arrays);
+    return taken;
   }
-  const NpzInput input = open_npz_input(request.state);
+  const NpzInput input = open_npz_input(request);
   publisher.reserve(input.size_bytes.value_or(0));
   FileDigests digests = copy_npz(input, publisher, Producer::helps);
   request.state_was_read();
@@ -239,13 +304,15 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
 
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
-    const StateTree tree(request.state);
+    const StateTree tree = open_tree(request);
     const auto step = step_of_tree(tree);
     CopiedTree copied = copy_tree(request, tree, stream, Producer::only_fills);
-    return finish_snapshot(request, std::move(copied.digests), step,
-                           member_table_of(tree, copied.arrays, request.compression));
+    TakenSnapshot taken = finish_snapshot(request, std::move(copied.digests), step,
+                                          member_table_of(tree, copied.arrays));
+    taken.arrays_not_compressed = count_not_compressed(request, copied.arrays);
+    return taken;
   }
-  NpzInput input = open_npz_input(request.state);
+  NpzInput input = open_npz_input(request);
   if (request.state == "-") {
     Fd spool = open_unnamed_file("");
     FdSink to_spool(spool.get(), "the spool of " + input.subject);

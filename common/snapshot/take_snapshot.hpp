@@ -16,9 +16,15 @@ namespace mad {
 struct SnapshotRequest {
   /// A state directory (or a link to one), an npz, or `-` for an npz on standard input.
   std::string state;
+  /// What messages call it; the same where it is empty.
+  std::string subject;
+  /// Of a directory.  Given up on the way where the deadline is too near for it.
   NpzCompression compression = NpzCompression::none;
   /// Whether the manifest gets its table of members.
   bool member_table = true;
+  /// Keys that are read, and stand in the npz, before all others.  One that a state does not
+  /// have is warned of: a preemption must not fail by it.
+  std::vector<std::string> first;
   /// The manifest's `extra`, a JSON object.
   std::string extra = "{}";
   /// Called once nothing more is read from the state, and before anything is synced:
@@ -33,6 +39,8 @@ struct TakenSnapshot {
   FileDigests digests;
   std::optional<std::int64_t> step;
   std::uint64_t arrays = 0;
+  /// How many of them are stored although `deflate` was asked for.
+  std::uint64_t arrays_not_compressed = 0;
 };
 
 /// Reads the state into the publisher's temporary, and does not publish it.

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/processors.hpp"
 #include "base/text.hpp"
@@ -133,6 +134,10 @@ ExitCode StreamVerifier::run() {
       if (!from_before) throw;
       throw Error(error.code, error.reason, std::string(k_stage_before), error.message);
     }
+  } catch (const DeadlinePassed&) {
+    const PastDeadline last_words;
+    fail(deadline_error());
+    throw;
   } catch (const Error& error) {
     fail(error);
     throw;
@@ -148,6 +153,8 @@ ExitCode StreamVerifier::run() {
 void StreamVerifier::fail(const Error& error) {
   try {
     if (relay_) relay_->drain();
+  } catch (const DeadlinePassed&) {
+    // It met what is written, too; then there will be no seal.
   } catch (const Error&) {
     // The first failure is the one to tell.
   }

@@ -92,7 +92,7 @@ class Frame(madtest.Case):
                     [madtest.tool(tool), "--report", report], stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.tmp,
                     env=madtest.clean_environment(TMPDIR=self.tmp))
-                self.wait_until_it_polls(process.pid)
+                madtest.wait_until_it_polls(process.pid)
                 process.send_signal(number)
                 process.communicate(timeout=60)
                 self.assertEqual(process.returncode, -number, tool)
@@ -100,14 +100,6 @@ class Frame(madtest.Case):
                 self.assertEqual((outcome["status"], outcome["signal"]), ("signal", number))
                 report.unlink()
                 self.assertEqual(madtest.tree(self.tmp), {}, tool)
-
-    def wait_until_it_polls(self, pid):
-        """Until the process sleeps in poll(2), which it does with its handlers installed."""
-        poll_numbers = {"x86_64": ("7",), "aarch64": ("73",)}[os.uname().machine]
-        while True:
-            with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
-                if file.read().split()[0] in poll_numbers:
-                    return
 
     def test_a_report_that_cannot_be_written_is_said_and_changes_nothing(self):
         done = madtest.run("mad-verify", "--report", self.tmp / "no/such/dir/report.json",

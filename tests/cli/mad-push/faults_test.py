@@ -172,6 +172,21 @@ class Faults:
                 self.assertIn(self.report["reason"], (reason, "transfer-cut"))
                 self.assert_kept()
 
+    def test_a_deadline_ends_retries_with_10_aborts_the_upload_and_keeps_what_was_there(self):
+        self.put_old()
+        faults = [stall_upload(after=MIB // 2)]
+        if self.kind is WebPlace:
+            faults.append(status(503))
+        for fault in faults:
+            with self.subTest(fault=fault):
+                proxy = self.through_proxy()
+                proxy.fail(fault, when=is_data, skip=1 if self.place.has_buckets else 0,
+                           times=None)
+                done = self.push("--deadline", "2" if madtest.SANITIZED else "0.8",
+                                 "--retries", "1000", "--connections", "1")
+                self.assert_reason(done, 10, "deadline-passed", "there is no time left")
+                self.assert_kept()
+
     def test_a_retry_after_beyond_the_budget_is_not_waited_for(self):
         self.put_old()
         proxy = self.through_proxy()

@@ -112,6 +112,16 @@ class Kills(resumes.Case):
                                 stdin=bundle(seal=absent_seal()))
                     self.assertFalse(self.check_recovered(cwd))
 
+    def test_what_was_cut_off_is_rolled_back_however_late_it_is(self):
+        self.furnish()
+        self.half_swap()
+        done = madtest.run("mad-resume", "--state-dir", self.work / "state", "--", "sh", "-c",
+                           'echo "$MAD_RESUME_STATUS"', stdin=self.new,
+                           cwd=self.work / "state", env={"MAD_DEADLINE": "1000000000"})
+        self.assertEqual(done.stdout, b"failed\n", done.stderr)
+        self.assertIn("deadline: it had passed", done.stderr)
+        self.assertEqual(madtest.tree(self.work / "state"), self.olds)
+
     def half_swap(self):
         """Kills a swap in place once some of the new arrays are in."""
         self.strace(self.work / "state", "-e", "trace=renameat2",

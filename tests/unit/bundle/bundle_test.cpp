@@ -1,5 +1,6 @@
 #include "bundle/bundle.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -189,6 +190,22 @@ TEST_CASE("BundleWriter: a file that ends early leaves a stream that can begin a
   }));
   CHECK(seen.events == "restart seal:fetched");
   CHECK(seen.npz == "56789");
+}
+
+TEST_CASE("BundleWriter: a member that was cut short is followed by no seal") {
+  const test::TemporaryDirectory place;
+  const std::string path = place.file("source");
+  const Fd source(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  pwrite_full(source.get(), as_bytes("0123456789"), 0, path);
+  const std::string text = written("sim.npz", [&](BundleWriter& writer) {
+    writer.manifest("{}");
+    // A descriptor that cannot be read from: the part's header is out already.
+    const Fd write_only(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    error_from([&] { writer.write_file(write_only.get(), 0, 10, path); });
+    writer.seal(failed_seal("test", {ExitCode::io, "io-error", "", "no"}));
+  });
+  CHECK(text.find("sim.npz.parts/") != std::string::npos);
+  CHECK(text.find(".mad-seal.json") == std::string::npos);
 }
 
 TEST_CASE("BundleReader: a part left unread is the caller's mistake") {

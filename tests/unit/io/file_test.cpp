@@ -1,8 +1,10 @@
 #include "io/file.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +29,21 @@ std::string content(const std::string& path) {
 
 std::size_t entries(const std::string& directory) {
   return list_directory(open_directory(directory).get(), directory).size();
+}
+
+TEST_CASE("close_elsewhere: the last of a file is closed by a process that ends then") {
+  std::array<int, 2> ends{};
+  REQUIRE(pipe2(ends.data(), O_CLOEXEC) == 0);
+  const Fd reading(ends[0]);
+  close_elsewhere(Fd(ends[1]));
+  CHECK(fcntl(ends[1], F_GETFD) == -1);
+  pollfd hung_up = {reading.get(), POLLIN, 0};
+  REQUIRE(poll(&hung_up, 1, 60'000) == 1);
+  char byte = 0;
+  CHECK(read(reading.get(), &byte, 1) == 0);
+  int status = -1;
+  REQUIRE(wait(&status) > 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("open_regular: refuses links, directories and FIFOs, and never waits for one") {

@@ -33,9 +33,13 @@ std::string written(const StateTree& tree, NpzCompression compression = NpzCompr
                     const zip::Zip64Thresholds& from = {}) {
   StringSink sink;
   std::uint64_t reported = 0;
-  write_npz(
-      tree, compression, sink, [&](std::uint64_t n) { reported += n; }, from);
+  std::uint64_t read_ahead = 0;
+  NpzWatch watch;
+  watch.wrote = [&](std::uint64_t n) { reported += n; };
+  watch.read_ahead = [&](std::uint64_t n) { read_ahead += n; };
+  write_npz(tree, compression, sink, watch, from);
   CHECK(reported == sink.bytes.size());
+  CHECK(read_ahead <= npz_size_bytes(tree));
   return sink.bytes;
 }
 
@@ -276,6 +280,34 @@ TEST_CASE("write_npz refuses an array that changes between its two readings") {
   CHECK(error.code == ExitCode::refused);
   CHECK(error.reason == "state-changed");
   CHECK(error.subject.find("n/a.npy") != std::string::npos);
+}
+
+TEST_CASE("write_npz stores the array at hand and the rest once deflating is given up") {
+  StateDirectory state;
+  for (const char* key : {"n/a", "n/b", "n/c"}) {
+    state.add(key, npy("'|u1'", "(2000000,)", std::string(2'000'000, 'x')));
+  }
+  const StateTree tree(state.path());
+  for (const std::uint64_t enough : {std::uint64_t{1}, std::uint64_t{3'000'000}}) {
+    StringSink sink;
+    std::uint64_t asked = 0;
+    NpzWatch watch;
+    watch.may_deflate = [&](std::uint64_t settled_bytes, std::uint64_t read_bytes) {
+      CHECK(settled_bytes == (read_bytes <= 2'000'128 ? 0 : 2'000'128));
+      ++asked;
+      return read_bytes < enough;
+    };
+    const auto arrays = write_npz(tree, NpzCompression::deflate, sink, watch);
+    CHECK(asked > 0);
+    const auto members = audited(sink.bytes);
+    REQUIRE(members.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const bool deflated = i == 0 && enough > 1;
+      CHECK((members[i].method == NpzMethod::deflated) == deflated);
+      CHECK((arrays[i].compression == NpzCompression::deflate) == deflated);
+      CHECK(arrays[i].crc32 == arrays[0].crc32);
+    }
+  }
 }
 
 TEST_CASE("write_npz passes on what the sink throws, and ends its thread") {

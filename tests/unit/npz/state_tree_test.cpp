@@ -41,6 +41,18 @@ TEST_CASE("StateTree finds every array, sorted bytewise by key") {
   tree.check_unchanged();
 }
 
+TEST_CASE("StateTree puts first what it is told, and says what it does not have") {
+  StateDirectory state;
+  for (const char* key : {"a/x", "b/x", "c/x", "d/x"}) state.add(key, small_npy());
+  StateTree tree(state.path());
+  CHECK(tree.put_first({"d/x", "no/such", "b/x", "d/x"}) == std::vector<std::string>{"no/such"});
+  CHECK(keys(tree) == std::vector<std::string>{"d/x", "b/x", "a/x", "c/x"});
+  for (const StateArray& array : tree.arrays()) CHECK(tree.open(array));
+  tree.check_unchanged();
+  std::filesystem::remove(state.path() + "/a/x.npy");
+  CHECK(error_from([&] { tree.check_unchanged(); }).reason == "state-changed");
+}
+
 TEST_CASE("StateTree resolves a link to the state once, and stays with what it found") {
   StateDirectory state;
   state.add("one/n/x", small_npy());
