@@ -16,6 +16,7 @@ enum class ExitCode : int {
   io = 9,             ///< local I/O: no space, no permission
   deadline = 10,      ///< the deadline passed
   signature = 11,     ///< missing or not trusted
+  no_provider = 12,   ///< no cloud's metadata service is here
   bug = 70,           ///< a bug in the tool
 
   // mad-resume only, as env(1) and nohup(1) have them.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* k_instance_metadata = "instance metadata";
 constexpr const char* k_lifetime = "X-aws-ec2-metadata-token-ttl-seconds";
+constexpr const char* k_token = "X-aws-ec2-metadata-token";
 constexpr std::int64_t k_imds_token_seconds = 21'600;
 constexpr const char* k_roles = "/latest/meta-data/iam/security-credentials/";
 
@@ -28,11 +29,14 @@ std::optional<std::string> role_in(std::string_view text) {
 
 }  // namespace
 
-AwsMetadata::AwsMetadata(Surroundings surroundings) : surroundings_(std::move(surroundings)) {
+AwsMetadata::AwsMetadata(Surroundings surroundings, std::string endpoint)
+    : surroundings_(std::move(surroundings)), endpoint_(std::move(endpoint)) {
   const auto mode = surroundings_.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
   const bool v6 = mode && (*mode == "IPv6" || *mode == "ipv6");
-  endpoint_ = surroundings_.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")
-                  .value_or(v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254");
+  if (endpoint_.empty()) {
+    endpoint_ = surroundings_.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+                    .value_or(v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254");
+  }
   while (!endpoint_.empty() && endpoint_.back() == '/') endpoint_.pop_back();
 }
 
@@ -45,28 +49,55 @@ HttpAsk AwsMetadata::ask_for(const std::string& path) const {
   return ask;
 }
 
-bool AwsMetadata::fetch_token() {
+HttpAsk AwsMetadata::ask_for_token() const {
   HttpAsk ask = ask_for("/latest/api/token");
   ask.method = "PUT";
   ask.headers.emplace_back(k_lifetime, Secret(std::to_string(k_imds_token_seconds)));
+  return ask;
+}
+
+bool AwsMetadata::take_token(const HttpAnswer& answer) {
+  if (answer.status != 200 || !is_token(answer.body.reveal())) return false;
+  token_ = answer.body;
+  token_until_ = surroundings_.now() + k_imds_token_seconds - 60;
+  answered_ = true;
+  return true;
+}
+
+bool AwsMetadata::fetch_token() {
   HttpAnswer answer;
   try {
-    answer = ask_service(surroundings_, ask, k_instance_metadata, answered_ ? 3 : 2);
+    answer = ask_service(surroundings_, ask_for_token(), k_instance_metadata, answered_ ? 3 : 2);
   } catch (const Error& error) {
     if (answered_ || error.code != ExitCode::remote) throw;
     why_ = "no answer from " + printable(endpoint_);
     return false;
   }
-  if (answer.status != 200 || !is_token(answer.body.reveal())) {
-    if (answered_) throw refused_by_service(k_instance_metadata, answer.status, {});
-    why_ =
-        "no session token from " + printable(endpoint_) + ": HTTP " + std::to_string(answer.status);
-    return false;
+  if (take_token(answer)) return true;
+  if (answered_) throw refused_by_service(k_instance_metadata, answer.status, {});
+  why_ =
+      "no session token from " + printable(endpoint_) + ": HTTP " + std::to_string(answer.status);
+  return false;
+}
+
+HttpAnswer AwsMetadata::ask_once(const std::string& path, std::chrono::milliseconds timeout) {
+  for (bool renewed = false;; renewed = true) {
+    if (!has_token()) {
+      HttpAsk ask = ask_for_token();
+      ask.timeout = timeout;
+      const HttpAnswer answer = surroundings_.http->ask(ask);
+      if (!take_token(answer)) {
+        throw Error(ExitCode::remote, "http-status", printable(endpoint_),
+                    "gave no session token: HTTP " + std::to_string(answer.status));
+      }
+    }
+    HttpAsk ask = ask_for(path);
+    ask.timeout = timeout;
+    ask.headers.emplace_back(k_token, token_);
+    HttpAnswer answer = surroundings_.http->ask(ask);
+    if (answer.status != 401 || renewed) return answer;
+    token_ = Secret();
   }
-  token_ = answer.body;
-  token_until_ = surroundings_.now() + k_imds_token_seconds - 60;
-  answered_ = true;
-  return true;
 }
 
 std::optional<Secret> AwsMetadata::get(const std::string& path) {
@@ -78,11 +109,9 @@ std::optional<Secret> AwsMetadata::get(const std::string& path) {
     throw invalid_credentials("AWS_EC2_METADATA_SERVICE_ENDPOINT", "expected an http or https URL");
   }
   for (int attempt = 0;; ++attempt) {
-    if ((token_.empty() || surroundings_.now() >= token_until_) && !fetch_token()) {
-      return std::nullopt;
-    }
+    if (!has_token() && !fetch_token()) return std::nullopt;
     HttpAsk ask = ask_for(path);
-    ask.headers.emplace_back("X-aws-ec2-metadata-token", token_);
+    ask.headers.emplace_back(k_token, token_);
     HttpAnswer answer = ask_service(surroundings_, ask, k_instance_metadata);
     if (answer.status == 200) return answer.body;
     if (answer.status == 401 && attempt == 0) {

@@ -12,15 +12,25 @@ namespace mad {
 /// One thread at a time.
 class AwsMetadata {
  public:
-  explicit AwsMetadata(Surroundings surroundings);
+  /// At `endpoint`; empty: where the environment says, else at the link-local address.
+  explicit AwsMetadata(Surroundings surroundings, std::string endpoint = {});
 
   /// Nothing where the service answers 404, or where there is none: why() then says so.
   /// Once it has answered, its failures are Error(remote).
   std::optional<Secret> get(const std::string& path);
   const std::string& why() const { return why_; }
 
+  /// Asks once, for whoever asks again in any case: whatever the service answers, with a token
+  /// that is fetched, or renewed after a 401, where that is needed.  Throws Error(remote)
+  /// where no answer or no token comes.
+  HttpAnswer ask_once(const std::string& path, std::chrono::milliseconds timeout);
+  const std::string& endpoint() const { return endpoint_; }
+
  private:
   HttpAsk ask_for(const std::string& path) const;
+  HttpAsk ask_for_token() const;
+  bool take_token(const HttpAnswer& answer);
+  bool has_token() const { return !token_.empty() && surroundings_.now() < token_until_; }
   bool fetch_token();
 
   Surroundings surroundings_;

@@ -20,4 +20,4 @@ _mad_tools() {
   fi
 }
 
-complete -o default -F _mad_tools mad-snapshot mad-manifest mad-verify mad-fetch mad-push mad-resume mad-list mad-prune
+complete -o default -F _mad_tools mad-snapshot mad-manifest mad-verify mad-fetch mad-push mad-resume mad-list mad-prune mad-watch

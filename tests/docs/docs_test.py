@@ -9,7 +9,7 @@ import subprocess
 import madtest
 
 TOOLS = ["mad-snapshot", "mad-manifest", "mad-verify", "mad-fetch", "mad-push", "mad-resume",
-         "mad-list", "mad-prune"]
+         "mad-list", "mad-prune", "mad-watch"]
 SUBCOMMANDS = {"mad-manifest": ["write", "sign", "show", "get", "topology", "diff", "recover"]}
 MAN = madtest.SOURCE / "man"
 
@@ -84,7 +84,7 @@ class ManPages(madtest.Case):
 
     def test_every_exit_code_that_a_page_lists_is_in_mad_7(self):
         table = (MAN / "mad.7").read_text()
-        for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 70, 125, 126, 127):
+        for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 70, 125, 126, 127):
             self.assertIn(f"\n.It {code} Ta", table)
 
 

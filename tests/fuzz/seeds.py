@@ -254,6 +254,17 @@ def credentials():
     yield "\0http://169.254.170.2/v2/credentials"
 
 
+def notices():
+    yield json.dumps({"action": "terminate", "time": "2026-09-18T08:22:00Z"})
+    yield json.dumps({"noticeTime": "2026-09-18T08:22:00Z"})
+    yield json.dumps({"DocumentIncarnation": 2, "Events": [
+        {"EventId": "f020ba2e-3bc0-4c40-a10b-86575a9eabd5", "EventType": kind,
+         "ResourceType": "VirtualMachine", "Resources": ["vm_0", "vm_1"], "EventStatus": status,
+         "NotBefore": when, "DurationInSeconds": -1}
+        for kind, status, when in (("Preempt", "Scheduled", "Mon, 19 Sep 2016 18:29:47 GMT"),
+                                   ("Freeze", "Started", ""))]})
+
+
 def journals():
     for there in "\0\1\2\3\4":
         yield there + "@0 300\n"
@@ -344,6 +355,7 @@ def write_all(directory, work):
     seeds.add("store_text", *store_texts())
     seeds.add("store_answers", *store_answers())
     seeds.add("credentials", *credentials())
+    seeds.add("notice", *notices())
     seeds.add("partial_journal", *journals())
     seeds.add("swap_plan", *swap_plans([]))
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

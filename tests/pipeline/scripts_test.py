@@ -53,7 +53,7 @@ class Scripts(madtest.Case):
         tool.write_text('#!/bin/sh\necho run >>runs\nexit "$1"\n')
         tool.chmod(0o755)
         expected = {0: (0, 1), 6: (75, 3), 7: (75, 3), 10: (75, 3), 143: (143, 1)}
-        expected.update({code: (code, 1) for code in (1, 2, 3, 4, 5, 8, 9, 11, 70, 125, 127)})
+        expected.update({code: (code, 1) for code in (1, 2, 3, 4, 5, 8, 9, 11, 12, 70, 125, 127)})
         for code, (status, runs) in expected.items():
             with self.subTest(code=code):
                 (self.tmp / "runs").unlink(missing_ok=True)

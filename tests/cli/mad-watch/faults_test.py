@@ -1,0 +1,89 @@
+"""mad-watch lives for months: no fault of the metadata service ends it or hides a notice."""
+
+import madtest
+from watching import CLOUDS, WatchCase, pathlib, signal, wait_until
+
+FAULTS = (
+    ({"status": 401}, "401"), ({"status": 404}, "404"), ({"status": 429}, "429"),
+    ({"status": 503}, "503"), ({"garbage": True}, ""), ({"oversized": True}, "more"),
+    ({"cut": True}, ""),
+)
+
+
+class Faults(WatchCase):
+    def test_a_notice_comes_through_after_every_fault(self):
+        for cloud in CLOUDS:
+            server = self.serve(cloud)
+            child = self.watch(server, "--on", "preemption", *self.command(name=cloud),
+                               provider=cloud, interval=0.02)
+            for number, (fault, said) in enumerate(FAULTS, 1):
+                with self.subTest(cloud=cloud, fault=fault):
+                    server.control(faults=[{**fault, "count": 3}])
+                    server.control(withdraw=True)
+                    wait_until(lambda: not server.faults, "the fault to be over", 20)
+                    server.control(notice="preemption", seconds=100 + number)
+                    wait_until(lambda: len(self.ran(cloud)) == number, f"run {number}", 10)
+                    if cloud != "aws" or fault.get("status") not in (401, 404):
+                        self.assertIn(said, child.err)
+            child.signal(signal.SIGTERM)
+            self.assertEqual(child.wait(), 143)
+            # Each was said, and none over and over.
+            self.assertLess(child.err.count("asking on"), 2 * len(FAULTS) + 1, child.err)
+
+    def test_a_service_that_hangs_hides_a_notice_for_seconds_only(self):
+        server = self.serve("aws")
+        child = self.watch(server, *self.command(), provider="aws", interval=0.02)
+        child.wait_for_answers(4)
+        server.control(fault={"hang": 60, "path": "instance-action"}, notice="preemption")
+        wait_until(self.ran, "the command", 5)
+        self.assertIn("asking on", child.err)
+
+    def test_an_error_is_said_once_again_when_it_changes_and_when_it_is_over(self):
+        server = self.serve("azure")
+        server.control(fault={"status": 503, "count": 0, "path": "scheduledevents"})
+        child = self.watch(server, provider="azure", interval=0.02)
+        child.wait_for_answers(3)
+        server.control(mend=True, fault={"status": 429, "count": 2, "path": "scheduledevents"})
+        child.said("answers again")
+        lines = [line for line in child.err.splitlines() if "/metadata/scheduledevents" in line]
+        self.assertEqual(len(lines), 3, child.err)
+        for line, needle in zip(lines, ("503", "429", "answers again")):
+            self.assertIn(needle, line)
+
+    def test_a_void_token_is_replaced_without_a_word(self):
+        server = self.serve("aws")
+        child = self.watch(server, *self.command(), interval=0.02)
+        for number in (1, 2):
+            child.wait_for_answers()
+            server.control(expire=True, withdraw=True)
+            child.wait_for_answers()
+            server.control(expire=True, notice="preemption", seconds=100 + number)
+            wait_until(lambda: len(self.ran()) == number, "the command")
+        self.assertNotIn("warning", child.err)
+        # Not a token for each question: one for each time that they were void, and the start.
+        self.assertLess(server.seen()["requests"]["PUT /latest/api/token"], 16)
+
+    def test_a_service_that_comes_up_late_is_waited_for(self):
+        server = self.serve("gcp")
+        server.control(faults=[{"cut": True, "count": 8}])
+        child = self.watch(server, "--once")  # found although the first answers are none
+        server.control(notice="preemption")
+        self.assertEqual(child.wait(), 0, child.err)
+
+    def test_its_memory_does_not_grow(self):
+        server = self.serve("azure")
+        child = self.watch(server, interval=0.001)
+
+        def resident():
+            return int(pathlib.Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * 4096
+
+        server.control(notice="preemption", resources=["other"])
+        child.wait_for_answers(300)
+        before = resident()
+        # Under the sanitizers what was freed is kept for a while.
+        child.wait_for_answers(300 if madtest.SANITIZED else 1500)
+        self.assertLess(resident() - before, (64 << 20) if madtest.SANITIZED else (256 << 10))
+
+
+if __name__ == "__main__":
+    madtest.main()
