@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "base/tool.hpp"
@@ -32,6 +33,10 @@ std::optional<std::uint64_t> parse_keep(const std::string& keep, const std::stri
 }
 
 void keep_newest(std::uint64_t keep, const std::string& npz_path, Report& report) {
+  if (has_deadline()) {
+    log_note("older snapshots stay: there is a deadline, and the next one can remove them");
+    return;
+  }
   const SplitPath path = split_path(npz_path);
   RetentionRule rule;
   rule.keep = keep;

@@ -98,36 +98,39 @@ void fetch_to(Delivery& delivery, const FetchRequest& request, Report& report) {
              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
+/// What `work` gives; every failure of it is told of, and thrown.
+template <class Work, class Tell>
+auto work_or_tell(const Work& work, const Tell& tell) {
+  try {
+    return work();
+  } catch (const DeadlinePassed&) {
+    const PastDeadline last_words;
+    tell(deadline_error());
+    throw;
+  } catch (const Error& error) {
+    tell(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    tell({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
+    throw;
+  } catch (const std::exception& error) {
+    tell({ExitCode::bug, "bug", "internal error", error.what()});
+    throw;
+  }
+}
+
 /// Tells `delivery` of every failure of `fetch`.
 template <class Fetch>
 void fetch_or_tell(Delivery& delivery, const Fetch& fetch) {
-  try {
-    fetch();
-  } catch (const DeadlinePassed&) {
-    const PastDeadline last_words;
-    delivery.failed(deadline_error());
-    throw;
-  } catch (const Error& error) {
-    delivery.failed(error);
-    throw;
-  } catch (const std::bad_alloc&) {
-    delivery.failed({ExitCode::io, "no-memory", "memory", "the system gives no more of it"});
-    throw;
-  } catch (const std::exception& error) {
-    delivery.failed({ExitCode::bug, "bug", "internal error", error.what()});
-    throw;
-  }
+  work_or_tell(fetch, [&](const Error& error) { delivery.failed(error); });
 }
 
 /// With a bundle for an output, what keeps it from being begun is told in it, too.
 template <class Prepare>
 auto prepare_or_tell(const FetchOptions& options, const Prepare& prepare) {
-  try {
-    return prepare();
-  } catch (const Error& error) {
+  return work_or_tell(prepare, [&](const Error& error) {
     if (to_stdout(options)) deliver_bundle(STDOUT_FILENO, snapshot_name(""))->failed(error);
-    throw;
-  }
+  });
 }
 
 void fetch_to_files(const FetchOptions& options, const FetchRequest& request, Report& report) {

@@ -76,7 +76,10 @@ std::optional<WorkName> parse_work_name(std::string_view name) {
 bool is_made_up_name(std::string_view npz_name) {
   constexpr std::size_t k_sequence_length = 10;
   std::string_view rest = npz_name;
-  if (!take_ending(rest, k_npz_ending) || !take_time(rest) || !take_ending(rest, "-")) return false;
+  if (!is_npz_name(npz_name) || !take_ending(rest, k_npz_ending) || !take_time(rest) ||
+      !take_ending(rest, "-")) {
+    return false;
+  }
   if (take_ending(rest, "-after-failed")) return !rest.empty();
   return take_digits(rest, k_sequence_length) && take_ending(rest, "-") && !rest.empty();
 }

@@ -157,14 +157,14 @@ Error AzSession::denied(const std::string& subject, const std::string& code, con
               (ahead > 0 ? "behind" : "ahead of") + " the store's"};
 }
 
-Verdict AzSession::judge_denied(const Error& denied, const std::string& code, Attempt& attempt,
-                                const HttpReply& reply) {
+ReplyVerdict AzSession::judge_denied(const Error& denied, const std::string& code, Attempt& attempt,
+                                     const HttpReply& reply) {
   const auto& authorization = attempt.credentials->authorization;
   if (std::holds_alternative<AzureSharedKey>(authorization) && code == "AuthenticationFailed") {
     const std::int64_t ahead = clock_ahead(reply);
     server_ahead_ = ahead;
     if (std::abs(ahead - attempt.server_ahead) >= k_az_clock_tolerance_s) {
-      return Verdict::repaired(denied);
+      return ReplyVerdict::repaired(denied);
     }
   }
   const bool may_be_stale = reply.head.status == 401 || code == "AuthenticationFailed";
@@ -172,28 +172,28 @@ Verdict AzSession::judge_denied(const Error& denied, const std::string& code, At
     attempt.renewed = true;
     try {
       credentials_->renew(attempt.credentials);
-      return Verdict::repaired(denied);
+      return ReplyVerdict::repaired(denied);
     } catch (const Error& error) {
       // The same token again: the store's own word says more.
       if (error.reason != "credentials-expired") throw;
     }
   }
-  return Verdict::final(denied);
+  return ReplyVerdict::final(denied);
 }
 
-Verdict AzSession::judge(const AzAsk& ask, const std::string& subject, Attempt& attempt,
-                         const HttpReply& reply) {
+ReplyVerdict AzSession::judge(const AzAsk& ask, const std::string& subject, Attempt& attempt,
+                              const HttpReply& reply) {
   const int status = reply.head.status;
-  if (is_success(status)) return Verdict::accept();
+  if (is_success(status)) return ReplyVerdict::accept();
   const std::string code = az_error_code(reply);
   const Error error = status_error(subject, status, code);
-  if (status == 501) return Verdict::final(error);
+  if (status == 501) return ReplyVerdict::final(error);
   if (is_transient_status(status) || is_az_transient_code(code, ask)) {
-    return Verdict::transient(error);
+    return ReplyVerdict::transient(error);
   }
   if (code == "ContainerNotFound") {
     const std::string container = percent_decode(name(ask.url).container).value_or("");
-    return Verdict::final(bucket_missing(subject, container, host_of(place(ask))));
+    return ReplyVerdict::final(bucket_missing(subject, container, host_of(place(ask))));
   }
   // Without credentials a private container is told to be none (409: a private account).
   const bool is_anonymous =
@@ -204,14 +204,15 @@ Verdict AzSession::judge(const AzAsk& ask, const std::string& subject, Attempt& 
     return judge_denied(denied(subject, code, attempt, reply), code, attempt, reply);
   }
   if (code == "InvalidBlobOrBlock") {  // ids of another length
-    return Verdict::final(Error(error.code, error.reason, error.subject, error.message,
-                                "uncommitted blocks of another program's upload may be in the way; "
-                                "the store discards them within a week"));
+    return ReplyVerdict::final(
+        Error(error.code, error.reason, error.subject, error.message,
+              "uncommitted blocks of another program's upload may be in the way; "
+              "the store discards them within a week"));
   }
   const bool is_answer = status == 404 || status == 412 || status == 416 ||
                          (status == 409 && code == "BlobAlreadyExists") ||
                          (status == 400 && code == "InvalidBlockList");
-  return is_answer ? Verdict::accept() : Verdict::final(error);
+  return is_answer ? ReplyVerdict::accept() : ReplyVerdict::final(error);
 }
 
 HttpReply AzSession::call(const AzAsk& ask, ObjectSink* sink, Retrier& retrier) {

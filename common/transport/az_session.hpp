@@ -57,10 +57,10 @@ class AzSession {
   void authorize(HttpRequest& request, const Parameters& query, const Attempt& attempt) const;
   AzureCredentialsSource::Pointer credentials_for(const Url& url);
   Url place(const AzAsk& ask) const;
-  Verdict judge(const AzAsk& ask, const std::string& subject, Attempt& attempt,
-                const HttpReply& reply);
-  Verdict judge_denied(const Error& denied, const std::string& code, Attempt& attempt,
-                       const HttpReply& reply);
+  ReplyVerdict judge(const AzAsk& ask, const std::string& subject, Attempt& attempt,
+                     const HttpReply& reply);
+  ReplyVerdict judge_denied(const Error& denied, const std::string& code, Attempt& attempt,
+                            const HttpReply& reply);
   Error denied(const std::string& subject, const std::string& code, const Attempt& attempt,
                const HttpReply& reply) const;
   std::int64_t clock_ahead(const HttpReply& reply) const;

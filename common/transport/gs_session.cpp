@@ -69,27 +69,27 @@ HttpRequest GsSession::prepare(const GsAsk& ask, Attempt& attempt) {
   return request;
 }
 
-Verdict GsSession::judge(const GsAsk& ask, const std::string& subject, Attempt& attempt,
-                         const HttpReply& reply) {
+ReplyVerdict GsSession::judge(const GsAsk& ask, const std::string& subject, Attempt& attempt,
+                              const HttpReply& reply) {
   const int status = reply.head.status;
-  if (is_success(status)) return Verdict::accept();
+  if (is_success(status)) return ReplyVerdict::accept();
   const std::string reason = gs_error_reason(reply.body);
   const Error error = status_error(subject, status, reason);
-  if (is_transient_refusal(reply, reason)) return Verdict::transient(error);
+  if (is_transient_refusal(reply, reason)) return ReplyVerdict::transient(error);
   if (status == 401 || status == 403) {
     const Error denied = store_denied(subject, status, reason,
                                       credentials_name(attempt.credentials->provider, headers_));
     const bool renewable = status == 401 && !attempt.credentials->anonymous() && !attempt.renewed;
-    if (!renewable) return Verdict::final(denied);
+    if (!renewable) return ReplyVerdict::final(denied);
     attempt.renewed = true;
     credentials_->renew(attempt.credentials);
-    return Verdict::repaired(denied);
+    return ReplyVerdict::repaired(denied);
   }
   if (status == 404 && ask.place != GsAsk::Place::object) {
-    return Verdict::final(bucket_missing(subject, ask.url.host, endpoint_.host));
+    return ReplyVerdict::final(bucket_missing(subject, ask.url.host, endpoint_.host));
   }
-  if (status == 404 || status == 412 || status == 416) return Verdict::accept();
-  return Verdict::final(error);
+  if (status == 404 || status == 412 || status == 416) return ReplyVerdict::accept();
+  return ReplyVerdict::final(error);
 }
 
 HttpReply GsSession::call(const GsAsk& ask) {

@@ -61,8 +61,8 @@ class GsSession {
  private:
   struct Attempt;  ///< what one attempt was made with
   HttpRequest prepare(const GsAsk& ask, Attempt& attempt);
-  Verdict judge(const GsAsk& ask, const std::string& subject, Attempt& attempt,
-                const HttpReply& reply);
+  ReplyVerdict judge(const GsAsk& ask, const std::string& subject, Attempt& attempt,
+                     const HttpReply& reply);
   Url place(const GsAsk& ask) const;
 
   HttpCalls calls_;

@@ -159,21 +159,21 @@ class GsUpload final : public Upload {
     return session_.calls().call(call, retrier);
   }
 
-  Verdict judge(const HttpReply& reply) const {
+  ReplyVerdict judge(const HttpReply& reply) const {
     const int status = reply.head.status;
     if (is_success(status) || status == k_incomplete || status == 412 || is_gone_session(status)) {
-      return Verdict::accept();
+      return ReplyVerdict::accept();
     }
     const Error error = gs_status_error(subject_, reply);
-    if (is_transient_status(status)) return Verdict::transient(error);
+    if (is_transient_status(status)) return ReplyVerdict::transient(error);
     if (status == 401 || status == 403) {
-      return Verdict::final(
+      return ReplyVerdict::final(
           store_denied(subject_, status, gs_error_reason(reply.body), "the upload's session"));
     }
     if (reply.body.find("match calculated") != std::string::npos) {
-      return Verdict::final(damaged("bytes were damaged on their way to the store"));
+      return ReplyVerdict::final(damaged("bytes were damaged on their way to the store"));
     }
-    return Verdict::final(error);
+    return ReplyVerdict::final(error);
   }
 
   /// Until the session has all of `bytes`, and for the last ones has made an object of them;

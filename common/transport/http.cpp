@@ -48,7 +48,8 @@ class HttpTransport final : public Transport {
     HttpCall call = call_of(subject, request("HEAD", url));
     call.judge = [&](const HttpReply& reply) {
       // Of a URL presigned for GET, or a server that does not know HEAD: asked otherwise.
-      return is_transient_status(reply.head.status) ? judge(subject, reply) : Verdict::accept();
+      return is_transient_status(reply.head.status) ? judge(subject, reply)
+                                                    : ReplyVerdict::accept();
     };
     HttpReply reply = calls_.call(call);
     if (!is_success(reply.head.status) && !is_missing(reply.head.status)) reply = probe(url);
@@ -144,25 +145,25 @@ class HttpTransport final : public Transport {
     return call;
   }
 
-  static Verdict judge(const std::string& subject, const HttpReply& reply) {
+  static ReplyVerdict judge(const std::string& subject, const HttpReply& reply) {
     const int status = reply.head.status;
     if (status == 401 || status == 403) {
-      return Verdict::final(
+      return ReplyVerdict::final(
           {ExitCode::access_denied, "access-denied", subject,
            "the server answers " + std::to_string(status) +
                (status == 401 ? " Unauthorized" : " Forbidden"),
            "give credentials with -H @FILE or --netrc; a signed URL may have expired"});
     }
-    if (is_transient_status(status)) return Verdict::transient(status_error(subject, status));
+    if (is_transient_status(status)) return ReplyVerdict::transient(status_error(subject, status));
     if (is_success(status) || is_missing(status) || status == 412 || status == 416) {
-      return Verdict::accept();
+      return ReplyVerdict::accept();
     }
     if (status == 405 || status == 501) {
-      return Verdict::final({ExitCode::remote, "http-status", subject,
-                             "the server answers " + std::to_string(status),
-                             "to be written to, it has to take PUT and DELETE, as WebDAV does"});
+      return ReplyVerdict::final(
+          {ExitCode::remote, "http-status", subject, "the server answers " + std::to_string(status),
+           "to be written to, it has to take PUT and DELETE, as WebDAV does"});
     }
-    return Verdict::final(status_error(subject, status));
+    return ReplyVerdict::final(status_error(subject, status));
   }
 
   HttpReply probe(const Url& url) {

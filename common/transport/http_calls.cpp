@@ -160,11 +160,11 @@ HttpReply HttpCalls::call(const HttpCall& call, Retrier& retrier) {
       continue;
     }
     if (sunk) return reply;
-    const Verdict verdict = call.judge(reply);
-    if (verdict.kind == Verdict::Kind::accept) return reply;
-    if (verdict.kind == Verdict::Kind::transient) {
+    const ReplyVerdict verdict = call.judge(reply);
+    if (verdict.kind == ReplyVerdict::Kind::accept) return reply;
+    if (verdict.kind == ReplyVerdict::Kind::transient) {
       retrier.wait_or_throw(*verdict.error, retry_after(reply.head));
-    } else if (verdict.kind == Verdict::Kind::final || ++repairs > k_max_repairs) {
+    } else if (verdict.kind == ReplyVerdict::Kind::final || ++repairs > k_max_repairs) {
       throw Error(*verdict.error);
     } else {
       log_verbose(verdict.error->one_line() + "; put right, asking again");

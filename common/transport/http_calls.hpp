@@ -22,7 +22,7 @@ struct HttpReply {
 };
 
 /// What a reply means for the call that it answers.
-struct Verdict {
+struct ReplyVerdict {
   enum class Kind {
     accept,     ///< the caller reads it
     final,      ///< `error` is thrown
@@ -33,10 +33,10 @@ struct Verdict {
   Kind kind = Kind::accept;
   std::optional<Error> error;
 
-  static Verdict accept() { return {}; }
-  static Verdict final(Error error) { return {Kind::final, std::move(error)}; }
-  static Verdict transient(Error error) { return {Kind::transient, std::move(error)}; }
-  static Verdict repaired(Error error) { return {Kind::repaired, std::move(error)}; }
+  static ReplyVerdict accept() { return {}; }
+  static ReplyVerdict final(Error error) { return {Kind::final, std::move(error)}; }
+  static ReplyVerdict transient(Error error) { return {Kind::transient, std::move(error)}; }
+  static ReplyVerdict repaired(Error error) { return {Kind::repaired, std::move(error)}; }
 };
 
 /// Who takes the body of a 200 or 206, over all attempts of one call.
@@ -59,7 +59,7 @@ struct HttpCall {
   /// Last, once the sink has asked for its range: for signatures that cover it.  May be empty.
   std::function<void(HttpRequest& request)> sign;
   /// Every reply whose body no sink took.
-  std::function<Verdict(const HttpReply& reply)> judge;
+  std::function<ReplyVerdict(const HttpReply& reply)> judge;
   ObjectSink* sink = nullptr;
   std::size_t max_reply_bytes = std::size_t{64} << 10U;
 };

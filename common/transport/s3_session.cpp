@@ -187,38 +187,38 @@ bool S3Session::learn_clock(const HttpReply& reply, const Attempt& attempt) {
   return std::abs(ahead - attempt.server_ahead) >= k_clock_tolerance_s;
 }
 
-Verdict S3Session::judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
-                         const HttpReply& reply) {
+ReplyVerdict S3Session::judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
+                              const HttpReply& reply) {
   const int status = reply.head.status;
   // CompleteMultipartUpload may find out only after its 200 that it fails.
   const std::string code = xml_error_code(reply);
-  if (is_success(status) && code.empty()) return Verdict::accept();
+  if (is_success(status) && code.empty()) return ReplyVerdict::accept();
 
   const Error error = status_error(subject, status, code);
-  if (is_transient_code(code)) return Verdict::transient(error);
-  if (code == "NotImplemented") return Verdict::final(error);
-  if (is_transient_status(status)) return Verdict::transient(error);
+  if (is_transient_code(code)) return ReplyVerdict::transient(error);
+  if (code == "NotImplemented") return ReplyVerdict::final(error);
+  if (is_transient_status(status)) return ReplyVerdict::transient(error);
   if (code == "ConditionalRequestConflict") {
-    return ask.method == "PUT" ? Verdict::transient(error) : Verdict::accept();
+    return ask.method == "PUT" ? ReplyVerdict::transient(error) : ReplyVerdict::accept();
   }
   const Error denied = store_denied(
       subject, status, code, credentials_name(attempt.credentials->provider, other_headers_));
   if (is_expired_code(code)) {
     credentials_->renew(attempt.credentials);
-    return Verdict::repaired(denied);
+    return ReplyVerdict::repaired(denied);
   }
   // HEAD has no body to say it in.
   const bool may_be_skewed = code == "RequestTimeTooSkewed" || (status == 403 && code.empty());
-  if (may_be_skewed && learn_clock(reply, attempt)) return Verdict::repaired(denied);
+  if (may_be_skewed && learn_clock(reply, attempt)) return ReplyVerdict::repaired(denied);
   const bool elsewhere = status == 301 || status == 307 || status == 400 || status == 403;
-  if (elsewhere && learn_region(reply, attempt)) return Verdict::repaired(error);
+  if (elsewhere && learn_region(reply, attempt)) return ReplyVerdict::repaired(error);
   if (code == "NoSuchBucket") {
-    return Verdict::final(
+    return ReplyVerdict::final(
         bucket_missing(subject, ask.url.host, host_header(place(ask, attempt.region))));
   }
-  if (status == 404 || status == 412 || status == 416) return Verdict::accept();
-  if (status == 401 || status == 403) return Verdict::final(denied);
-  return Verdict::final(error);
+  if (status == 404 || status == 412 || status == 416) return ReplyVerdict::accept();
+  if (status == 401 || status == 403) return ReplyVerdict::final(denied);
+  return ReplyVerdict::final(error);
 }
 
 HttpCall S3Session::http_call(const S3Ask& ask, const std::string& subject, Attempt& attempt) {

@@ -60,8 +60,8 @@ class S3Session {
   struct Attempt;  ///< what one attempt was signed with
   HttpCall http_call(const S3Ask& ask, const std::string& subject, Attempt& attempt);
   HttpRequest prepare(const S3Ask& ask, Attempt& attempt);
-  Verdict judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
-                const HttpReply& reply);
+  ReplyVerdict judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
+                     const HttpReply& reply);
   Url place(const S3Ask& ask, const std::string& region) const;
   bool learn_region(const HttpReply& reply, const Attempt& attempt);
   bool learn_clock(const HttpReply& reply, const Attempt& attempt);

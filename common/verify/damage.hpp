@@ -28,7 +28,7 @@ struct ExaminedArray {
   std::string name;
   ArrayState state = ArrayState::lost;
   /// Where its `.npy` is in the npz, packed or not.
-  ByteRange bytes;
+  Extent bytes;
   NpzMethod method = NpzMethod::stored;
   /// Of its `.npy`, unpacked, and the CRC-32 that was found.
   std::uint64_t size_bytes = 0;
@@ -42,7 +42,7 @@ struct DamageFinding {
   /// A stable identifier (mad-verify(1)).
   std::string kind;
   /// Empty where it is about the whole.
-  ByteRange bytes;
+  Extent bytes;
   /// The first arrays that it falls into.
   std::vector<std::string> arrays;
   std::uint64_t more_arrays = 0;

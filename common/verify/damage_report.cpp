@@ -12,11 +12,11 @@ namespace {
 constexpr std::size_t k_max_findings = 256;
 constexpr std::size_t k_max_names = 100;
 
-std::string range_text(ByteRange range) {
+std::string range_text(Extent range) {
   return "bytes " + std::to_string(range.first) + " to " + std::to_string(range.end);
 }
 
-bool overlap(ByteRange a, ByteRange b) {
+bool overlap(Extent a, Extent b) {
   return a.first < b.end && b.first < a.end;
 }
 
@@ -54,7 +54,7 @@ class DamageReport {
   }
 
   /// With the arrays that `range` falls into.
-  void add_at(const char* kind, ByteRange range, const std::string& text) {
+  void add_at(const char* kind, Extent range, const std::string& text) {
     if (damage_.findings.size() == k_max_findings) {
       ++damage_.more_findings;
       return;
@@ -156,14 +156,14 @@ class DamageReport {
     }
   }
 
-  std::vector<ByteRange> wrong_ranges() const {
-    std::vector<ByteRange> ranges;
+  std::vector<Extent> wrong_ranges() const {
+    std::vector<Extent> ranges;
     if (taken_ == nullptr || !taken_->chunks || contradicts()) return ranges;
     const std::uint64_t length = taken_->chunks->chunk_bytes;
     const std::uint64_t end =
         std::min(refusal_.size_bytes, taken_->size_bytes.value_or(refusal_.size_bytes));
     for (std::size_t i = 0; i < taken_->right_chunks.size(); ++i) {
-      const ByteRange chunk = {i * length, std::min((i + 1) * length, end)};
+      const Extent chunk = {i * length, std::min((i + 1) * length, end)};
       // Of one that is cut off nothing is known.
       const bool cut = chunk.end == refusal_.size_bytes && chunk.end < (i + 1) * length &&
                        refusal_.size_bytes < taken_->size_bytes.value_or(0);
@@ -200,8 +200,8 @@ class DamageReport {
     if (!other.chunks) return false;
     bool found = false;
     const std::uint64_t length = other.chunks->chunk_bytes;
-    for (const ByteRange wrong : wrong_ranges()) {
-      std::optional<ByteRange> piece;
+    for (const Extent wrong : wrong_ranges()) {
+      std::optional<Extent> piece;
       const auto end_piece = [&] {
         if (!piece) return;
         found = true;
@@ -211,7 +211,7 @@ class DamageReport {
         piece.reset();
       };
       for (std::uint64_t i = wrong.first / length; i * length < wrong.end; ++i) {
-        const ByteRange chunk = {i * length, std::min((i + 1) * length, refusal_.size_bytes)};
+        const Extent chunk = {i * length, std::min((i + 1) * length, refusal_.size_bytes)};
         if (i >= other.right_chunks.size() || !other.right_chunks[static_cast<std::size_t>(i)]) {
           end_piece();
         } else if (piece) {
@@ -229,7 +229,7 @@ class DamageReport {
     const auto ranges = wrong_ranges();
     if (taken_ == nullptr || ranges.empty() || (foreign && !taken_->knows_any())) return;
     const std::uint64_t length = taken_->chunks->chunk_bytes;
-    for (const ByteRange range : ranges) {
+    for (const Extent range : ranges) {
       const std::uint64_t first = range.first / length;
       const std::uint64_t last = (range.end - 1) / length;
       std::string text = first == last ? "chunk " + std::to_string(first) + " differs"
@@ -244,15 +244,15 @@ class DamageReport {
 
   void report_zeros() {
     const auto wrong = wrong_ranges();
-    for (const ByteRange zeros : evidence_.zeros) {
+    for (const Extent zeros : evidence_.zeros) {
       if (are_suspect(zeros, wrong)) add_zeros(zeros);
     }
   }
 
   /// Zeros are honest in an array whose CRC-32 is right, and where nothing else is wrong.
-  bool are_suspect(ByteRange zeros, const std::vector<ByteRange>& wrong) const {
+  bool are_suspect(Extent zeros, const std::vector<Extent>& wrong) const {
     bool suspect = std::any_of(wrong.begin(), wrong.end(),
-                               [&](ByteRange range) { return overlap(range, zeros); });
+                               [&](Extent range) { return overlap(range, zeros); });
     bool within_one = false;
     for (std::size_t i = 0; i < layout_.arrays.size(); ++i) {
       const ArrayRecord& record = layout_.arrays[i];
@@ -266,7 +266,7 @@ class DamageReport {
     return suspect || (!within_one && !archive_is_whole());
   }
 
-  void add_zeros(ByteRange zeros) {
+  void add_zeros(Extent zeros) {
     const off_t data = lseek(refusal_.npz, static_cast<off_t>(zeros.first), SEEK_DATA);
     const bool hole = data < 0 || static_cast<std::uint64_t>(data) >= zeros.end;
     add_at("zero-filled", zeros,

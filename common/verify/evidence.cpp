@@ -66,11 +66,10 @@ class ZeroFinder {
     }
   }
 
-  std::vector<ByteRange> finish(std::uint64_t end) {
+  std::vector<Extent> finish(std::uint64_t end) {
     end_run(end);
     keep_longest();
-    std::sort(runs_.begin(), runs_.end(),
-              [](ByteRange a, ByteRange b) { return a.first < b.first; });
+    std::sort(runs_.begin(), runs_.end(), [](Extent a, Extent b) { return a.first < b.first; });
     return std::move(runs_);
   }
 
@@ -90,12 +89,12 @@ class ZeroFinder {
   void keep_longest() {
     if (runs_.size() <= k_most_runs) return;
     std::stable_sort(runs_.begin(), runs_.end(),
-                     [](ByteRange a, ByteRange b) { return a.end - a.first > b.end - b.first; });
+                     [](Extent a, Extent b) { return a.end - a.first > b.end - b.first; });
     runs_.resize(k_most_runs);
   }
 
-  std::vector<ByteRange> runs_;
-  ByteRange run_;
+  std::vector<Extent> runs_;
+  Extent run_;
   bool in_run_ = false;
 };
 
@@ -238,7 +237,7 @@ class Arrays {
 
 }  // namespace
 
-bool Witness::vouches_for(ByteRange range) const {
+bool Witness::vouches_for(Extent range) const {
   if (range.first >= range.end) return false;
   if (size_bytes && range.end > *size_bytes) return false;
   if (right_start) return true;

@@ -11,10 +11,10 @@
 namespace mad {
 
 /// Bytes of the npz: [first, end).
-struct ByteRange {
+struct Extent {
   std::uint64_t first = 0;
   std::uint64_t end = 0;
-  bool operator==(const ByteRange&) const = default;
+  bool operator==(const Extent&) const = default;
 };
 
 /// A manifest that may be the npz's, and what of the npz is as it promises.
@@ -32,7 +32,7 @@ struct Witness {
   bool right_start = false;
 
   /// Whether chunks, or the whole, vouch for all of `range`.
-  bool vouches_for(ByteRange range) const;
+  bool vouches_for(Extent range) const;
   /// Whether any chunk is right.
   bool knows_any() const;
 };
@@ -53,7 +53,7 @@ struct Evidence {
   /// One for each of the layout's arrays.
   std::vector<ArrayEvidence> arrays;
   /// Stretches of zeros of a sector or more, in their order; of too many the longest.
-  std::vector<ByteRange> zeros;
+  std::vector<Extent> zeros;
 };
 
 /// Reads the npz once, front to back, and holds every byte against all that is promised

@@ -21,7 +21,7 @@ bool is_intact(const mad::ExaminedArray& array) {
 }
 
 /// Whether digests of the manifest itself vouch for all of [first, end).
-bool is_promised(const mad::Manifest& manifest, std::string_view archive, mad::ByteRange range) {
+bool is_promised(const mad::Manifest& manifest, std::string_view archive, mad::Extent range) {
   const auto digest = [&](std::uint64_t first, std::uint64_t length) {
     return mad::Sha256::of(mad::as_bytes(archive.substr(first, length)));
   };

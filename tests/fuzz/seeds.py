@@ -360,6 +360,10 @@ def write_all(directory, work):
     seeds.add("swap_plan", *swap_plans([]))
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     own = json.dumps({"schema_version": 1, "sha256": abc, "size_bytes": 3, "extra": {}})
+    seeds.add("place_names", *("\x1e".join([
+        "run-0000000001-20260131T120000Z.npz", a, "x-after-failed-20260131T120000Z.npz", b,
+        "x.npz.manifest.json.sig.next", "", ".x.npz.mad-abcdefgh", a, ".x.npz.mad-partial.parts",
+        "{"]) for a in texts[:4] for b in texts[:4]))
     seeds.add("next_manifest", *(a + "\x1e" + b for a in (own, texts[1], "")
                                  for b in (own, texts[1], "", own[:-1])))
 
