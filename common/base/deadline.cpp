@@ -135,6 +135,10 @@ std::optional<nanoseconds> time_left() {
   return nanoseconds(work_ends_ns - clock_ns(CLOCK_MONOTONIC));
 }
 
+bool deadline_passed() {
+  return is_set && ticks.load() > 0;
+}
+
 void check_deadline() {
   const int now = ticks.load(std::memory_order_relaxed);
   if (now == 0 || (past_depth > 0 && now < k_tick_of_last_words)) return;

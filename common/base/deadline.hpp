@@ -36,6 +36,8 @@ void end_deadline();
 bool has_deadline();
 /// Until the work has to end; negative afterwards, nothing without a deadline.
 std::optional<std::chrono::nanoseconds> time_left();
+/// Whether the work has to end, and what it costs to end it must not matter.
+bool deadline_passed();
 
 /// Throws DeadlinePassed; called by check_interrupted().
 void check_deadline();

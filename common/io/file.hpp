@@ -46,8 +46,8 @@ enum class Durability { full, none };
 void sync_fd(int fd, const std::string& subject, Durability durability);
 
 /// Closes what is the last of an unlinked file in a process of its own, which ends by that: the
-/// kernel then gives back every page of it, a sixth of a second a GiB, and a caller whose time is
-/// over need not wait for it.  The same as closing it where no process can be made.
+/// kernel then gives back every page and extent of it, a sixth of a second a GiB, and a caller
+/// whose time is over need not wait for it.  The same as closing it where no process can be made.
 void close_elsewhere(Fd file) noexcept;
 
 /// How a lock on a directory is held; released when it is destroyed, or its

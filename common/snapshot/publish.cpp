@@ -25,7 +25,6 @@ namespace {
 constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
 /// Against a deadline, where the end of one is waited for.
 constexpr std::uint64_t k_paced_writeback_bytes = std::uint64_t{8} << 20U;
-constexpr std::uint64_t k_slow_to_close_bytes = std::uint64_t{128} << 20U;
 
 Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
   Fd directory(open(names.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -149,9 +148,7 @@ SnapshotPublisher::SnapshotPublisher(const std::string& npz_path, const PublishO
 void SnapshotPublisher::State::drop_temporary() {
   if (temporary.name.empty() || adopted) return;
   unlinkat(dir(), temporary.name.c_str(), 0);
-  if (has_deadline() && written_bytes >= k_slow_to_close_bytes) {
-    close_elsewhere(std::move(temporary.fd));
-  }
+  if (deadline_passed()) close_elsewhere(std::move(temporary.fd));
 }
 
 SnapshotPublisher::~SnapshotPublisher() {

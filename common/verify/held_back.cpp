@@ -29,8 +29,7 @@ HeldBack::HeldBack(const std::string& directory) {
 }
 
 HeldBack::~HeldBack() {
-  const auto left = time_left();
-  if (left && left->count() <= 0) close_elsewhere(std::move(file_));
+  if (deadline_passed()) close_elsewhere(std::move(file_));
 }
 
 void HeldBack::begin() {
