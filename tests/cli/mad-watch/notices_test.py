@@ -129,7 +129,8 @@ class Acting(WatchCase):
 
     def test_a_process_is_signalled_and_the_watch_ends_with_it(self):
         server = self.serve("gcp")
-        target = Child(self, "sh", "-c", "trap 'echo got' USR1; echo up; while :; do sleep 0.02; done")
+        target = Child(self, "sh", "-c",
+                       "trap 'echo got' USR1; echo up; while :; do sleep 0.02; done")
         wait_until(lambda: target.out, "the process")
         child = self.watch(server, "--pid", target.pid, "--signal", "USR1")
         server.control(notice="preemption")
@@ -168,8 +169,8 @@ class Acting(WatchCase):
     def test_a_reader_that_went_away_keeps_no_notice_from_the_command(self):
         server = self.serve("gcp")
         reading, writing = os.pipe()
-        child = Child(self, "dash", "-c", f'exec "$@" >&{writing} {reading}<&-', "dash", "mad-watch",
-                      "--endpoint", server.url(), *self.command(), pass_fds=(reading, writing))
+        child = Child(self, "dash", "-c", f'exec "$@" >&{writing} {reading}<&-', "dash",
+                      "mad-watch", "--endpoint", server.url(), *self.command(), pass_fds=(reading, writing))
         os.close(writing)
         child.said("watching for")
         os.close(reading)
