@@ -74,9 +74,11 @@ NoticeVariables notice_variables(const Notice& notice, std::int64_t now) {
                                {"MAD_NOTICE_KIND", std::string(name_of(notice.kind))},
                                {"MAD_NOTICE_DEADLINE", deadline},
                                {"MAD_NOTICE_EVENT_ID", value(notice.event_id)},
-                               {"MAD_NOTICE_BODY", value(notice.body)},
-                               {"MAD_DEADLINE", std::nullopt}};
-  if (notice.deadline && *notice.deadline > now) variables.back().second = deadline;
+                               {"MAD_NOTICE_BODY", value(notice.body)}};
+  if (notice.deadline) {
+    variables.emplace_back("MAD_DEADLINE",
+                           *notice.deadline > now ? std::optional(deadline) : std::nullopt);
+  }
   return variables;
 }
 

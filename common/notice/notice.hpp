@@ -43,9 +43,9 @@ std::vector<NoticeKind> parse_notice_kinds(std::string_view list);
 std::string format_notice(const Notice& notice);
 
 /// What a command that is run for `notice` finds in its environment: MAD_NOTICE_PROVIDER,
-/// _KIND, _DEADLINE, _EVENT_ID and _BODY, empty where there is none, and MAD_DEADLINE where
-/// there is one after `now`: one that is over would only keep the command from trying.
-/// A variable without a value is to be taken out of the environment.
+/// _KIND, _DEADLINE, _EVENT_ID and _BODY, empty where there is none, and, where there is a
+/// deadline, MAD_DEADLINE: without a value, so to be taken out of the environment, where it is
+/// not after `now`, for one that is over would only keep the command from trying.
 using NoticeVariables = std::vector<std::pair<std::string, std::optional<std::string>>>;
 NoticeVariables notice_variables(const Notice& notice, std::int64_t now);
 

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "base/error.hpp"
-#include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "notice/complaints.hpp"
 #include "transport/retry.hpp"
@@ -58,8 +57,8 @@ void Watch::follow(Feed& feed) noexcept {
   Complaints complaints(feed.subject());
   try {
     for (;;) interruptible_sleep(ask(feed, complaints), stop_.get());
-  } catch (const Stopped&) {
-  } catch (const Interrupted&) {
+  } catch (...) {
+    // Stop, a signal, a deadline: the thread that waits for notices sees to it.
   }
 }
 

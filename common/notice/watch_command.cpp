@@ -128,8 +128,8 @@ class Watcher {
         if (target_ && has_ended(target_->fd())) return ExitCode::ok;
         wait_for_something(watch.fd());
       }
-    } catch (const Interrupted&) {
-      // It saves what there is to save.
+    } catch (...) {
+      // A signal, or a deadline of ours.  It saves what there is to save.
       if (child_) {
         log_note("waiting for " + printable(command_[0]) + " to end");
         child_->wait();

@@ -51,7 +51,8 @@ class Started(madtest.Case):
 
     def ready(self, script):
         """A shell command that says when its traps are set, and where its PID is."""
-        return ["sh", "-c", script + '\necho $$ >pid.new; mv pid.new pid; while :; do sleep 0.05; done']
+        return ["sh", "-c", script + "\necho $$ >pid.new; mv pid.new pid; "
+                "while :; do sleep 0.05; done"]
 
     def pid(self):
         path = self.tmp / "pid"
@@ -59,7 +60,8 @@ class Started(madtest.Case):
 
     def in_a_container(self, *command, options=(), **more):
         """run-preemptible as process 1 of a PID namespace; its outside PID is `first`."""
-        words = " ".join(map(str, [RUN_PREEMPTIBLE, "--state", self.state, "-o", self.npz, *options]))
+        words = " ".join(map(str, [
+            RUN_PREEMPTIBLE, "--state", self.state, "-o", self.npz, *options]))
         child = Child(
             self, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child", DASH, "-c",
             f'exec dash {words} -- "$@"', "dash", *command, cwd=self.tmp, **more,

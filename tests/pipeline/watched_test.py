@@ -40,8 +40,9 @@ class Watched(Started):
             with self.subTest(shell=shell):
                 self.metadata.control(withdraw=True)
                 child = self.watched(
-                    SIM, "--state", self.state, "--heat-bytes", 4096, shell=shell, options=[
-                        "--after-snapshot", 'echo "$1 $MADDENING_SNAPSHOT_PATH $MAD_DEADLINE" >path'])
+                    SIM, "--state", self.state, "--heat-bytes", 4096, shell=shell,
+                    options=["--after-snapshot",
+                             'echo "$1 $MADDENING_SNAPSHOT_PATH $MAD_DEADLINE" >path'])
                 wait_until(lambda: step_of(self.state) > 3, "the simulation's first steps")
                 self.metadata.control(notice="preemption")
                 self.assertEqual(child.wait(), 143, child.err)

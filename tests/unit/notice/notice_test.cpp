@@ -43,6 +43,8 @@ TEST_CASE("notice_variables: MAD_DEADLINE is there for as long as it is ahead") 
   CHECK(variable_of(notice_variables(notice, 1'700'000'030), "MAD_DEADLINE") == std::nullopt);
   CHECK(variable_of(notice_variables(notice, 1'700'000'030), "MAD_NOTICE_DEADLINE") ==
         "1700000030");
+  notice.deadline = std::nullopt;
+  CHECK(variable_of(notice_variables(notice, 0), "MAD_DEADLINE") == "not named");
   notice.body = std::string("a\0b", 3);
   CHECK(variable_of(notice_variables(notice, 0), "MAD_NOTICE_BODY") == "a");
 }
