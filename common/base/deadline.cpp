@@ -22,7 +22,7 @@ namespace {
 using std::chrono::nanoseconds;
 
 constexpr nanoseconds k_least_margin = std::chrono::milliseconds(50);
-constexpr nanoseconds k_most_margin = std::chrono::milliseconds(500);
+constexpr nanoseconds k_most_margin = std::chrono::milliseconds(1000);
 /// The margin is counted out in quarters: the work ends with the first tick, last words with
 /// the third, the process with the fourth, a quarter before the deadline.
 constexpr int k_ticks = 4;

@@ -21,7 +21,7 @@ enum class DeadlineEnd {
 };
 
 /// The whole process has one deadline.  The work ends a margin before it, a quarter of the
-/// time but 50 to 500 ms, in which an upload is aborted, temporaries are removed,
+/// time but 50 ms to a second, in which an upload is aborted, temporaries are removed,
 /// and the report is written: then check_interrupted() throws DeadlinePassed, and every
 /// wait on interrupt_fd() ends.
 ///

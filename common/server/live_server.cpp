@@ -155,7 +155,7 @@ std::optional<HttpFailure> LiveState::State::post(const std::string& endpoint,
   request.past_interruption = past_interruption;
   request.time_limit = time_limit;
   AnswerTaker taker(subject);
-  const auto failure = client.perform(request, taker);
+  auto failure = client.perform(request, taker);
   answer = std::move(taker.answer);
   return failure;
 }

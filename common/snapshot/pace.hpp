@@ -12,8 +12,8 @@ struct Forecast {
   double needed_seconds = 0;
   double left_seconds = 0;
   bool fits() const { return needed_seconds <= left_seconds; }
-  /// Fits with a third to spare, for what is slower later and for the sync at the end.
-  bool fits_well() const { return needed_seconds * 1.5 <= left_seconds; }
+  /// Fits twice: what was packed has still to be written and synced, and may be slower then.
+  bool fits_twice() const { return needed_seconds * 2 <= left_seconds; }
 };
 
 /// Measures the rate of work and says, once it is known and whenever that changes, whether it

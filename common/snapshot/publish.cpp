@@ -23,6 +23,8 @@ namespace {
 
 /// Writing back begins this early, so that the fsync at the end has little left to do.
 constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
+/// Against a deadline, where the end of one is waited for.
+constexpr std::uint64_t k_paced_writeback_bytes = std::uint64_t{8} << 20U;
 constexpr std::uint64_t k_slow_to_close_bytes = std::uint64_t{128} << 20U;
 
 Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
@@ -189,7 +191,8 @@ void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
 void SnapshotPublisher::State::wrote(std::uint64_t bytes) {
   written_bytes += bytes;
   const std::uint64_t unflushed = written_bytes - flushed_bytes;
-  if (unflushed < k_writeback_bytes || options.durability == Durability::none) return;
+  const std::uint64_t enough = has_deadline() ? k_paced_writeback_bytes : k_writeback_bytes;
+  if (unflushed < enough || options.durability == Durability::none) return;
   // Advice only: fsync is what reports failures.
   sync_file_range(temporary.fd.get(), static_cast<off_t>(flushed_bytes),
                   static_cast<off_t>(unflushed), SYNC_FILE_RANGE_WRITE);

@@ -84,7 +84,7 @@ class TreePace {
   bool may_deflate(std::uint64_t settled_bytes, std::uint64_t read_bytes) {
     pace_.add(read_bytes - read_bytes_);
     read_bytes_ = read_bytes;
-    if (!pace_.forecast() || pace_.forecast()->fits_well()) return true;
+    if (!pace_.forecast() || pace_.forecast()->fits_twice()) return true;
     log_warning("--compress: too slow for the deadline; what is left is stored uncompressed");
     deflating_ = false;
     pace_.restart(2 * (npz_bytes_ - settled_bytes));

@@ -4,7 +4,10 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 
+#include "base/deadline.hpp"
+#include "io/file.hpp"
 #include "io/spool.hpp"
 
 namespace mad {
@@ -23,6 +26,11 @@ HeldBack::HeldBack(const std::string& directory) {
   } catch (const Error& error) {
     failure_ = error;
   }
+}
+
+HeldBack::~HeldBack() {
+  const auto left = time_left();
+  if (left && left->count() <= 0) close_elsewhere(std::move(file_));
 }
 
 void HeldBack::begin() {

@@ -16,6 +16,9 @@ class HeldBack {
   /// Opens the file, before it is known whether it will be needed: later none can be.
   /// `directory` as for open_unnamed_file.
   explicit HeldBack(const std::string& directory);
+  ~HeldBack();
+  HeldBack(const HeldBack&) = delete;
+  HeldBack& operator=(const HeldBack&) = delete;
 
   /// From here on it is needed, and empty.  Throws what opening it threw; Error(io).
   void begin();

@@ -24,17 +24,23 @@ class Lost(AssertionError):
     """The proof failed."""
 
 
+class Occupied(Exception):
+    """Not a place for a drill."""
+
+
 class Faults:
-    """Each is a name in the table, and how the machine `drill.machine` is treated."""
+    """Each is a name in the table, and a way in which Drill treats a machine or the place."""
 
     ALWAYS = ("none", "killed early", "killed while it saves", "killed while it boots",
               "disk full", "watcher killed")
     CORRUPT = ("object corrupted",)
-    VANISH = ("connection lost at boot", "connection lost at upload", "killed while it uploads")
+    VANISH = ("connection lost at boot", "connection lost at upload")
+    UPLOAD = ("killed while it uploads",)
 
     @classmethod
     def of(cls, place):
-        return cls.ALWAYS + cls.CORRUPT * place.can_corrupt + cls.VANISH * place.can_vanish
+        return (cls.ALWAYS + cls.CORRUPT * place.can_corrupt + cls.VANISH * place.can_vanish
+                + cls.UPLOAD * place.is_remote)
 
 
 class Drill:
@@ -50,6 +56,8 @@ class Drill:
         self.rows = []
         self.check = self.directory / "check"
         self.check.mkdir()
+        if place.committed_step(self.check, self.environment) is not None:
+            raise Occupied(f"{place.url}: a snapshot is there already, which a drill would replace")
 
     def preempt(self, number):
         """A machine from its boot to its end."""

@@ -14,6 +14,7 @@ class Place:
 
     can_corrupt = False
     can_vanish = False
+    is_remote = True
 
     def __init__(self, url):
         self.url = url
@@ -44,7 +45,7 @@ class Place:
                 break
             done = run(argv, environment)
         if done.returncode != 0:
-            raise AssertionError(f"the place holds no good snapshot: {done.stderr}")
+            raise AssertionError(f"no good snapshot is at the place: {done.stderr}")
         return int(done.stdout)
 
 
@@ -68,6 +69,8 @@ class FilesPlace(Place):
 
 class DirectoryPlace(FilesPlace):
     """A directory that every machine mounts: snapshots are written there at once."""
+
+    is_remote = False
 
     def __init__(self, directory):
         self.root = pathlib.Path(directory)

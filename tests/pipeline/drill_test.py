@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import madtest
+from fake_gcs import FakeGCS
 from pipeline import environment
 
 DRILL = str(madtest.SOURCE / "scripts" / "drill")
@@ -39,6 +40,25 @@ class Drill(madtest.Case):
                 if not madtest.SANITIZED:
                     for fault in FAULTS["directory"] + (FAULTS["web"] if place == "web" else []):
                         self.assertRegex(said, rf"(?m)^  {fault} +[1-9]", fault)
+
+    def test_a_store_of_the_users_own(self):
+        with FakeGCS() as server:
+            server.bucket("drills")
+            options = ["-n", 8, "--place", "gs://drills/runs/sim.npz", "--scale", 0.02, "--seed", 1]
+            drill = start(*options, **server.environment())
+            said, _ = drill.communicate(timeout=300)
+            self.assertEqual(drill.returncode, 0, said)
+            self.assertIn("bit for bit that of an uninterrupted run", said)
+            self.assertIn("is yours to remove", said)
+            kept = {name: server.get("drills", name) for name in server.keys("drills")}
+            self.assertIn("runs/sim.npz.manifest.json", kept)
+            # A second one would replace it, and does not.
+            drill = start(*options, **server.environment())
+            said, _ = drill.communicate(timeout=300)
+            self.assertEqual(drill.returncode, 2, said)
+            self.assertIn("gs://drills/runs/sim.npz: a snapshot is there already", said)
+            self.assertEqual({name: server.get("drills", name) for name in server.keys("drills")},
+                             kept)
 
     def test_a_push_that_lies_is_found_out(self):
         liar = self.tmp / "bin"

@@ -280,7 +280,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, value, ETag=etag, **google)
 
     def azure(self, path, query, body):
-        metadata = self.server.metadata
         if self.headers.get("Metadata") != "true" or "X-Forwarded-For" in self.headers:
             self.answer(400, '{"error":"Bad request. Required metadata header not specified"}')
         elif path == "/metadata/versions":

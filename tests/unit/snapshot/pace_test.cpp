@@ -6,12 +6,12 @@
 
 namespace mad::test {
 
-TEST_CASE("A forecast fits well only with a third of the time to spare") {
-  CHECK(Forecast{2, 3}.fits_well());
-  CHECK(Forecast{2, 2.5}.fits());
-  CHECK_FALSE(Forecast{2, 2.5}.fits_well());
+TEST_CASE("A forecast fits once or twice into the time that is left") {
+  CHECK(Forecast{2, 4}.fits_twice());
+  CHECK(Forecast{2, 3.9}.fits());
+  CHECK_FALSE(Forecast{2, 3.9}.fits_twice());
   CHECK_FALSE(Forecast{2, 1.9}.fits());
-  CHECK(Forecast{0, 0}.fits_well());
+  CHECK(Forecast{0, 0}.fits_twice());
 }
 
 TEST_CASE("Pace forecasts nothing without a deadline, nor before there is a rate") {
