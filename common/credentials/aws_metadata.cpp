@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* k_instance_metadata = "instance metadata";
 constexpr const char* k_lifetime = "X-aws-ec2-metadata-token-ttl-seconds";
-constexpr const char* k_token = "X-aws-ec2-metadata-token";
+constexpr const char* k_imds_token = "X-aws-ec2-metadata-token";
 constexpr std::int64_t k_imds_token_seconds = 21'600;
 constexpr const char* k_roles = "/latest/meta-data/iam/security-credentials/";
 
@@ -93,7 +93,7 @@ HttpAnswer AwsMetadata::ask_once(const std::string& path, std::chrono::milliseco
     }
     HttpAsk ask = ask_for(path);
     ask.timeout = timeout;
-    ask.headers.emplace_back(k_token, token_);
+    ask.headers.emplace_back(k_imds_token, token_);
     HttpAnswer answer = surroundings_.http->ask(ask);
     if (answer.status != 401 || renewed) return answer;
     token_ = Secret();
@@ -111,7 +111,7 @@ std::optional<Secret> AwsMetadata::get(const std::string& path) {
   for (int attempt = 0;; ++attempt) {
     if (!has_token() && !fetch_token()) return std::nullopt;
     HttpAsk ask = ask_for(path);
-    ask.headers.emplace_back(k_token, token_);
+    ask.headers.emplace_back(k_imds_token, token_);
     HttpAnswer answer = ask_service(surroundings_, ask, k_instance_metadata);
     if (answer.status == 200) return answer.body;
     if (answer.status == 401 && attempt == 0) {
