@@ -132,8 +132,9 @@ class RemotePlace final : public FetchPlace {
     return Removal::removed;
   }
 
+  /// What completes a snapshot is its next writer's to put in place: one may be at it.
+  bool can_settle(const PlacedSnapshot& snapshot) const override { return !snapshot.interrupted; }
   void settle(const PlacedSnapshot& snapshot) override {
-    if (snapshot.interrupted) return;
     for (const Part part : {Part::next, Part::next_signature}) {
       const auto& mark = snapshot.part(part);
       if (mark) transport_->remove_version(url_of(snapshot.name, part), mark->version);
@@ -263,6 +264,9 @@ class LocalFetchPlace final : public FetchPlace {
     return place_->remove(victim, witnesses);
   }
   Removal remove(const PlacedWork& work) override { return place_->remove(work); }
+  bool can_settle(const PlacedSnapshot& snapshot) const override {
+    return place_->can_settle(snapshot);
+  }
   void settle(const PlacedSnapshot& snapshot) override { place_->settle(snapshot); }
 
  private:

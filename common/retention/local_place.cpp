@@ -120,6 +120,7 @@ class LocalPlace final : public Place {
     return Removal::removed;
   }
 
+  bool can_settle(const PlacedSnapshot& snapshot) const override { return snapshot.is_plain(); }
   void settle(const PlacedSnapshot& snapshot) override {
     recover_snapshot(path_ + snapshot.name, PublishOptions{});
   }

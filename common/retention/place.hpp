@@ -123,6 +123,8 @@ class Place {
                          const std::vector<const PlacedSnapshot*>& witnesses) = 0;
   virtual Removal remove(const PlacedWork& work) = 0;
 
+  /// Whether settle() is for this one.
+  virtual bool can_settle(const PlacedSnapshot& snapshot) const = 0;
   /// Completes or takes away what an interrupted writer left beside a snapshot.
   virtual void settle(const PlacedSnapshot& snapshot) = 0;
 };

@@ -148,7 +148,7 @@ class PrunePlan {
       const auto& mark = snapshot.part(part);
       if (mark) newest = std::max(newest, mark->modified_s.value_or(now_s_));
     }
-    if (newest >= 0 && is_old(newest) && snapshot.is_plain()) {
+    if (newest >= 0 && is_old(newest) && place_.can_settle(snapshot)) {
       add(PruneKind::settle, snapshot, "dead-writer");
     }
   }

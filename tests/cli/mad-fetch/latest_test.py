@@ -147,6 +147,15 @@ class Latest(PlaceCase):
                 self.assertIn(done.returncode, (2, 5), done.stderr)
                 self.assertEqual(Bundle(done.stdout).seal["stage"], "failed")
 
+    def test_all_of_it_can_be_said_in_the_environment(self):
+        for number in (1, 2):
+            npz = self.make(number)
+        self.damage(npz)
+        done = madtest.run("mad-fetch", env={
+            "RESUME_FROM_URL": self.place, "MAD_FETCH_LATEST": "1", "MAD_FETCH_FALLBACK": "1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(Bundle(done.stdout).npz, npz_bytes(1))
+
     def test_without_a_place_there_is_nothing_to_resume(self):
         done = madtest.run("mad-fetch", "--latest")
         self.assertEqual(done.returncode, 0, done.stderr)

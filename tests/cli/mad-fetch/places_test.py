@@ -82,12 +82,21 @@ class Stores:
         self.assertEqual(done.stdout, b"resumed\n", done.stderr)
         self.assertEqual(int(madtest.np.load(state / "_meta/step_count.npy")), 4)
 
+        # What its manifest says to the last byte, and no archive all the same.
+        false = self.place / name_of(6)
+        false.write_bytes(b"PK and no more" * 9)
+        self.raw(false.name + ".manifest.json", madtest.reference_manifest(false).read_bytes())
+        self.raw(false.name, false.read_bytes())
+        self.fetch("--fallback", "2")
+        self.assertEqual([(s["name"], s["reason"]) for s in self.report["skipped"]],
+                         [(name_of(6), "archive-invalid"), (name_of(5), "sha256-mismatch")])
+
         before = self.keys()
         told = self.pruned("--keep", "2", "--dry-run", place=self.url, env=self.env)
         self.assertEqual(told, [("snapshot", name_of(n), "superseded") for n in (1, 2)])
         self.assertEqual(self.keys(), before)
         self.assertEqual(self.pruned("--keep", "2", place=self.url, env=self.env), told)
-        self.assertEqual(self.keys(), sorted(pair(3, 4, 5) + ["deeper/x.npz", "notes.txt"]))
+        self.assertEqual(self.keys(), sorted(pair(3, 4, 5, 6) + ["deeper/x.npz", "notes.txt"]))
 
         # All damaged: some exist, and none is valid.
         for number in (3, 4):
@@ -113,8 +122,9 @@ class Stores:
         self.assertEqual(Bundle(self.fetch()).npz, npz_bytes(3))
         self.assertEqual(self.pruned("--keep", "3", place=self.url, env=self.env), [])
         told = self.pruned("--keep", "2", "--grace", "0s", place=self.url, env=self.env)
-        self.assertIn(("remains", "never.npz", "no-npz"), told)
-        self.assertIn(("snapshot", name_of(1), "superseded"), told)
+        self.assertEqual(sorted(told), [("remains", "never.npz", "no-npz"),
+                                        ("settle", name_of(2), "dead-writer"),
+                                        ("snapshot", name_of(1), "superseded")])
         self.assertEqual(self.keys(),
                          sorted(pair(2, 3) + [name_of(3) + ".manifest.json.next"]))
         self.assertEqual(Bundle(self.fetch("--fallback", "0")).npz, npz_bytes(3))

@@ -78,6 +78,7 @@ class FakePlace final : public Place {
     removed_works += work.name;
     return Removal::removed;
   }
+  bool can_settle(const PlacedSnapshot& snapshot) const override { return !snapshot.interrupted; }
   void settle(const PlacedSnapshot& snapshot) override {
     settled += std::to_string(number_of(snapshot.name));
   }
@@ -252,6 +253,8 @@ TEST_CASE("prune: what was left beside a snapshot that stays is settled") {
   place.snapshots[1].parts[2] = PartMark{"n", 1, now_s() - 7200, true};
   CHECK(pruned(place, keep(1)) == "snapshot 1 superseded\nsettle 2 dead-writer\n");
   CHECK(place.settled == "2");
+  place.snapshots[2].interrupted = true;
+  CHECK(pruned(place, keep(1)).empty());
 }
 
 TEST_CASE("prune: where a witness is lost the place is looked at again") {
