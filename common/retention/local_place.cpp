@@ -113,6 +113,10 @@ class LocalPlace final : public Place {
                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd && errno == ENOENT) return Removal::gone;
     if (!lock_dead_work(fd, work)) return Removal::in_use;
+    // The name may be another file's since it was opened.
+    if (!same_mark(mark_at(directory_.get(), work.name, path_ + work.name), work.mark)) {
+      return Removal::in_use;
+    }
     // A fetch touches its journal only with the lock that is held here.
     const auto kind = parse_work_name(work.name);
     if (kind && kind->kind == WorkKind::partial) unlink_at(work.name + ".parts");
