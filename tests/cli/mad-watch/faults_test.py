@@ -1,7 +1,9 @@
 """mad-watch lives for months: no fault of the metadata service ends it or hides a notice."""
 
+import itertools
+
 import madtest
-from watching import CLOUDS, WatchCase, pathlib, signal, wait_until
+from watching import CLOUDS, WatchCase, pathlib, wait_until
 
 FAULTS = (
     ({"status": 401}, "401"), ({"status": 404}, "404"), ({"status": 429}, "429"),
@@ -12,23 +14,20 @@ FAULTS = (
 
 class Faults(WatchCase):
     def test_a_notice_comes_through_after_every_fault(self):
-        for cloud in CLOUDS:
-            server = self.serve(cloud)
-            child = self.watch(server, "--on", "preemption", *self.command(name=cloud),
-                               provider=cloud, interval=0.02)
-            for number, (fault, said) in enumerate(FAULTS, 1):
-                with self.subTest(cloud=cloud, fault=fault):
-                    server.control(faults=[{**fault, "count": 3}])
-                    server.control(withdraw=True)
-                    wait_until(lambda: not server.faults, "the fault to be over", 20)
-                    server.control(notice="preemption", seconds=100 + number)
-                    wait_until(lambda: len(self.ran(cloud)) == number, f"run {number}", 10)
-                    if cloud != "aws" or fault.get("status") not in (401, 404):
-                        self.assertIn(said, child.err)
-            child.signal(signal.SIGTERM)
-            self.assertEqual(child.wait(), 143)
-            # Each was said, and none over and over.
-            self.assertLess(child.err.count("asking on"), 2 * len(FAULTS) + 1, child.err)
+        for cloud, (fault, said) in itertools.product(CLOUDS, FAULTS):
+            with self.subTest(cloud=cloud, fault=fault):
+                server = self.serve(cloud)
+                child = self.watch(server, "--once", *self.command(), provider=cloud,
+                                   interval=0.02)
+                # Ends the questions that wait: the faults are for the next ones.
+                server.control(faults=[{**fault, "count": 3}], withdraw=True)
+                wait_until(lambda: not server.faults, "the fault to be over", 20)
+                server.control(notice="preemption")
+                self.assertEqual(child.wait(), 0, child.err)
+                if cloud != "aws" or fault.get("status") not in (401, 404):
+                    self.assertIn(said, child.err)
+                # Not once a question: EC2 and Compute Engine are asked two.
+                self.assertLessEqual(child.err.count("asking on"), 2, child.err)
 
     def test_a_service_that_hangs_hides_a_notice_for_seconds_only(self):
         server = self.serve("aws")
