@@ -142,6 +142,11 @@ Seal parse_seal(std::string_view bytes, const std::string& subject) {
   } else {
     seal.reason = fields.text("reason", k_max_id_bytes);
     seal.message = fields.text("message", k_max_message_bytes);
+    // The error that is made of them is to say who failed, and why.
+    if (seal.tool.empty() || seal.reason.empty()) {
+      throw fields.defect("expected a 'tool' and a 'reason', found '" + seal.tool + "' and '" +
+                          seal.reason + "'");
+    }
   }
   if (seal.stage == Stage::verified) {
     seal.sha256 = fields.text("sha256", k_max_id_bytes);

@@ -241,7 +241,8 @@ class RunPreemptible(Started):
     def test_other_signals_are_passed_on_and_the_status_is_still_the_commands(self):
         for shell in (DASH, shutil.which("bash")):
             for number, name in ((signal.SIGUSR2, "USR2"), (signal.SIGQUIT, "QUIT")):
-                for status in (0, 5, 127):
+                # What a command that ends with 127 at a signal gave, dash cannot tell.
+                for status in (0, 5) if shell == DASH else (0, 5, 127):
                     with self.subTest(shell=shell, signal=name, status=status):
                         (self.tmp / "pid").unlink(missing_ok=True)
                         (self.tmp / "got").unlink(missing_ok=True)

@@ -149,6 +149,9 @@ def seals():
         "failed-code-0": seal_text(stage="failed", reason="x", message="y", code=0),
         "failed-code-126": seal_text(stage="failed", reason="x", message="y", code=126),
         "failed-without-reason": seal_text(stage="failed", message="y", code=1),
+        "failed-reason-empty": seal_text(stage="failed", reason="", message="y", code=1),
+        "failed-tool-empty": seal_text(stage="failed", tool="", reason="x", message="y", code=1),
+        "absent-reason-empty": seal_text(stage="absent", reason="", message="y"),
         "failed-without-message": seal_text(stage="failed", reason="x", code=1),
         "absent-without-reason": seal_text(stage="absent", message="y"),
     }
