@@ -12,7 +12,7 @@ constexpr std::array<ArrayState, 4> k_states = {ArrayState::proven, ArrayState::
                                                 ArrayState::damaged, ArrayState::lost};
 /// The width of a check's name in a verdict, and of its result.
 constexpr std::size_t k_margin = 18;
-constexpr std::size_t k_check_width = 11;
+constexpr std::size_t k_damage_width = 11;
 
 bool is_intact(const ExaminedArray& array) {
   return array.state == ArrayState::proven || array.state == ArrayState::consistent;
@@ -50,7 +50,7 @@ std::string finding_text(const DamageFinding& finding) {
 class Lines {
  public:
   explicit Lines(const std::string& label)
-      : head_("  " + label + std::string(k_check_width - label.size(), ' ') + "     ") {}
+      : head_("  " + label + std::string(k_damage_width - label.size(), ' ') + "     ") {}
 
   void add(const std::string& line) {
     text_ += head_ + line + "\n";

@@ -14,7 +14,7 @@ namespace mad {
 namespace {
 
 constexpr const char* k_spool_subject = "the spool";
-constexpr std::size_t k_slice_bytes = std::size_t{512} << 10U;
+constexpr std::size_t k_spooled_slice_bytes = std::size_t{512} << 10U;
 /// What is given back at a time.
 constexpr std::uint64_t k_released_bytes = std::uint64_t{8} << 20U;
 
@@ -44,8 +44,8 @@ void HeldBack::write(Bytes bytes) {
 }
 
 void HeldBack::release(std::uint64_t size_bytes, Sink& sink) {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_slice_bytes);
-  const MutableBytes whole(buffer.get(), k_slice_bytes);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(k_spooled_slice_bytes);
+  const MutableBytes whole(buffer.get(), k_spooled_slice_bytes);
   std::uint64_t released = 0;
   for (std::uint64_t offset = 0; offset < size_bytes;) {
     // Copied, not spliced: pages given back while they are still in the pipe may be zeroed.

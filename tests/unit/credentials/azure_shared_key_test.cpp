@@ -31,7 +31,7 @@ AzureRequest put_block() {
   return request;
 }
 
-constexpr std::int64_t k_time = 1'435'361'952;  // Fri, 26 Jun 2015 23:39:12 GMT
+constexpr std::int64_t k_moment = 1'435'361'952;  // Fri, 26 Jun 2015 23:39:12 GMT
 
 }  // namespace
 
@@ -46,7 +46,7 @@ TEST_CASE("azure_string_to_sign: method, eleven headers, sorted x-ms-, the resou
 }
 
 TEST_CASE("sign_azure: the signature of a PUT that Python computes") {
-  const auto headers = sign_azure(put_block(), example_key("myaccount"), k_time);
+  const auto headers = sign_azure(put_block(), example_key("myaccount"), k_moment);
   REQUIRE(headers.size() == 2);
   CHECK(headers[0].first == "x-ms-date");
   CHECK(headers[0].second == "Fri, 26 Jun 2015 23:39:12 GMT");
@@ -58,7 +58,7 @@ TEST_CASE("sign_azure: the emulator's account stands in the resource twice") {
   request.method = "GET";
   request.path = "/devstoreaccount1/c/b";
   request.headers = {{"Range", "bytes=0-9"}, {"x-ms-version", "2021-08-06"}};
-  CHECK(sign_azure(request, example_key("devstoreaccount1"), k_time)[1].second ==
+  CHECK(sign_azure(request, example_key("devstoreaccount1"), k_moment)[1].second ==
         "SharedKey devstoreaccount1:IYFwT4N4o/3KclXZlk/PPvs/6SjHn7y6oH2zqLrDuWM=");
 }
 
