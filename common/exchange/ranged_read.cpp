@@ -8,6 +8,8 @@
 #include <system_error>
 #include <thread>
 
+#include "base/processors.hpp"
+
 namespace mad {
 namespace {
 
@@ -216,8 +218,8 @@ std::uint64_t one_request_bytes(const RangeWishes& wishes) {
 
 RangePlan plan_ranges(std::uint64_t size_bytes, const RangeWishes& wishes, PartsIn parts) {
   RangePlan plan;
-  const unsigned busy = std::clamp(
-      wishes.connections_a_processor * std::thread::hardware_concurrency(), 2U, k_most_connections);
+  const unsigned busy =
+      std::clamp(wishes.connections_a_processor * usable_processors(), 2U, k_most_connections);
   std::uint64_t useful = std::clamp<std::uint64_t>(size_bytes / (4 * k_mib), 2, busy);
   if (wishes.bytes_per_second) {
     useful = std::clamp<std::uint64_t>(*wishes.bytes_per_second / k_mib, 1, useful);

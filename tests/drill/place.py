@@ -45,7 +45,7 @@ class Place:
                 break
             done = run(argv, environment)
         if done.returncode != 0:
-            raise AssertionError(f"no good snapshot is at the place: {done.stderr}")
+            raise AssertionError(f"{self.url}: no good snapshot can be had: {done.stderr}")
         return int(done.stdout)
 
 

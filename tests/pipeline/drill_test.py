@@ -60,6 +60,19 @@ class Drill(madtest.Case):
             self.assertEqual({name: server.get("drills", name) for name in server.keys("drills")},
                              kept)
 
+    def test_mistakes_are_told(self):
+        for options, code, needle in (
+                (["--place", "nope"], 2, "--place: expected directory, web or a URL"),
+                (["--bin-dir", self.tmp], 2, f"{self.tmp}: there is no mad-fetch"),
+                # Nothing listens there.
+                (["--place", "http://127.0.0.1:9/sim.npz"], 1,
+                 "drill: error: http://127.0.0.1:9/sim.npz: no good snapshot can be had")):
+            with self.subTest(options):
+                drill = start(*options, MAD_FETCH_RETRIES="0", MAD_PUSH_RETRIES="0")
+                said, _ = drill.communicate(timeout=120)
+                self.assertEqual(drill.returncode, code, said)
+                self.assertIn(needle, said)
+
     def test_a_push_that_lies_is_found_out(self):
         liar = self.tmp / "bin"
         liar.mkdir()

@@ -5,17 +5,10 @@
 #include "base/error.hpp"
 #include "io/spool.hpp"
 #include "support/catch.hpp"
+#include "support/varied_bytes.hpp"
 
 namespace mad::test {
 namespace {
-
-std::vector<std::byte> varied(std::size_t count) {
-  std::vector<std::byte> bytes(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    bytes[i] = static_cast<std::byte>((i * 2654435761U) >> 24U);
-  }
-  return bytes;
-}
 
 std::vector<Digest> one_by_one(Bytes bytes, std::uint64_t chunk_bytes) {
   ChunkedSha256 hash(chunk_bytes);
@@ -30,7 +23,7 @@ constexpr std::uint64_t k_odd_chunk = 64 * 3001;
 }  // namespace
 
 TEST_CASE("digest_chunks: gives what one pass over the whole gives") {
-  const auto bytes = varied(1'000'001);
+  const auto bytes = varied_bytes(1'000'001);
   for (const std::size_t length : {0U, 1U, 4096U, 4097U, 8192U, 1'000'001U}) {
     for (const std::uint64_t chunk_bytes : {k_small_chunk, k_odd_chunk}) {
       const Bytes some = Bytes(bytes).first(length);
@@ -40,7 +33,7 @@ TEST_CASE("digest_chunks: gives what one pass over the whole gives") {
 }
 
 TEST_CASE("digest_file_chunks: gives the same, whatever the number of threads") {
-  const auto bytes = varied(1'000'001);
+  const auto bytes = varied_bytes(1'000'001);
   const Fd file = open_unnamed_file("");
   write_full(file.get(), bytes, "file");
   for (const std::uint64_t chunk_bytes : {k_small_chunk, k_odd_chunk, std::uint64_t{1} << 21U}) {
@@ -56,7 +49,7 @@ TEST_CASE("digest_file_chunks: gives the same, whatever the number of threads") 
 }
 
 TEST_CASE("digest_file_chunks: of a file cut short meanwhile, digests are of what is there") {
-  const auto bytes = varied(10'000);
+  const auto bytes = varied_bytes(10'000);
   const Fd file = open_unnamed_file("");
   write_full(file.get(), bytes, "file");
   const auto digests = digest_file_chunks(
@@ -73,7 +66,7 @@ TEST_CASE("digest_file_chunks: throws what a thread met, and leaves none behind"
 }
 
 TEST_CASE("ChunkDigester: answers in any order and finishes what was asked for") {
-  const auto bytes = varied(300'000);
+  const auto bytes = varied_bytes(300'000);
   std::vector<std::shared_future<std::vector<Digest>>> answers;
   {
     ChunkDigester digester(k_small_chunk, 3);

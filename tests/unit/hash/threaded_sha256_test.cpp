@@ -4,17 +4,10 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/varied_bytes.hpp"
 
 namespace mad::test {
 namespace {
-
-std::vector<std::byte> varied_bytes(std::size_t count) {
-  std::vector<std::byte> bytes(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    bytes[i] = static_cast<std::byte>((i * 2654435761U) >> 24U);
-  }
-  return bytes;
-}
 
 void feed(ThreadedSha256& hash, Bytes bytes, std::size_t portion) {
   while (!bytes.empty()) {
