@@ -26,7 +26,8 @@ void declare(CLI::App& app, SnapshotCommand& o) {
       ->type_name("FILE");
   app.add_option("--session-id", o.session_id, "The manifest's extra.session_id")->type_name("S");
   app.add_option("--stage", o.stage, "The manifest's extra.stage_at_snapshot")->type_name("S");
-  app.add_option("--pause", o.pause, "Hold this process still while its state is read (repeatable)")
+  app.add_option("--pause", o.pause,
+                 "Hold this process and all below it still while its state is read (repeatable)")
       ->type_name("PID");
   app.add_option("--first", o.first, "Read and store this array before the others (repeatable)")
       ->type_name("NODE/FIELD");

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "credentials/secret.hpp"
+#include "hash/openssl_handles.hpp"
 
 namespace mad {
 namespace {
@@ -37,16 +38,6 @@ std::string encode_but(std::string_view text, char kept) {
 const unsigned char* as_octets(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
-
-struct BioFree {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-struct ContextFree {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
 
 }  // namespace
 
@@ -118,14 +109,12 @@ std::string format_form(const Parameters& parameters) {
 }
 
 std::optional<std::string> sign_rs256(std::string_view pem_key, std::string_view message) {
-  const std::unique_ptr<BIO, BioFree> bio(
-      BIO_new_mem_buf(pem_key.data(), static_cast<int>(pem_key.size())));
+  const BioHandle bio(BIO_new_mem_buf(pem_key.data(), static_cast<int>(pem_key.size())));
   // Without a callback OpenSSL would ask the terminal for an encrypted key's passphrase.
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  const std::unique_ptr<EVP_PKEY, KeyFree> key(
-      PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
+  const KeyHandle key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
   if (!key || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_RSA) return std::nullopt;
-  const std::unique_ptr<EVP_MD_CTX, ContextFree> context(EVP_MD_CTX_new());
+  const DigestContextHandle context(EVP_MD_CTX_new());
   std::size_t size = 0;
   if (EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key.get()) != 1 ||
       EVP_DigestSign(context.get(), nullptr, &size, as_octets(message), message.size()) != 1) {

@@ -14,30 +14,18 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "hash/openssl_handles.hpp"
 #include "io/file.hpp"
 
 namespace mad {
 namespace {
 
-struct BioFree {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-};
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-struct ContextFree {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-using Bio = std::unique_ptr<BIO, BioFree>;
-using Key = std::unique_ptr<EVP_PKEY, KeyFree>;
-using Context = std::unique_ptr<EVP_MD_CTX, ContextFree>;
-
 const unsigned char* data_of(Bytes bytes) {
   return reinterpret_cast<const unsigned char*>(bytes.data());
 }
 
-Context new_context() {
-  Context context(EVP_MD_CTX_new());
+DigestContextHandle new_context() {
+  DigestContextHandle context(EVP_MD_CTX_new());
   if (!context) throw std::bad_alloc();
   return context;
 }
@@ -75,7 +63,7 @@ void require_one(std::string_view pem, const std::string& subject, const std::st
 
 using RawKey = int (*)(const EVP_PKEY*, unsigned char*, std::size_t*);
 
-Ed25519Key raw_key(const Key& key, RawKey get, const std::string& subject,
+Ed25519Key raw_key(const KeyHandle& key, RawKey get, const std::string& subject,
                    const std::string& expected) {
   if (EVP_PKEY_get_id(key.get()) != EVP_PKEY_ED25519) {
     const char* name = EVP_PKEY_get0_type_name(key.get());
@@ -90,9 +78,9 @@ Ed25519Key raw_key(const Key& key, RawKey get, const std::string& subject,
   return raw;
 }
 
-Bio open_text(std::string_view pem) {
+BioHandle open_text(std::string_view pem) {
   ERR_clear_error();
-  Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  BioHandle bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!bio) throw std::bad_alloc();
   return bio;
 }
@@ -136,9 +124,9 @@ SigningKey::SigningKey(SigningKey&& other) noexcept : seed_(other.seed_) {
 }
 
 std::string SigningKey::sign(Bytes message) const {
-  const Key key(
+  const KeyHandle key(
       EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed_.data(), seed_.size()));
-  const Context context = new_context();
+  const DigestContextHandle context = new_context();
   std::string signature(k_ed25519_signature_bytes, '\0');
   std::size_t size = signature.size();
   if (!key || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) != 1 ||
@@ -151,7 +139,7 @@ std::string SigningKey::sign(Bytes message) const {
 }
 
 Ed25519Key SigningKey::public_key() const {
-  const Key key(
+  const KeyHandle key(
       EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed_.data(), seed_.size()));
   if (!key) throw std::runtime_error("OpenSSL knows no Ed25519");
   return raw_key(key, EVP_PKEY_get_raw_public_key, "the key", "an Ed25519 key");
@@ -159,9 +147,9 @@ Ed25519Key SigningKey::public_key() const {
 
 bool verifies(const Ed25519Key& key_bytes, Bytes message, std::string_view signature) {
   if (signature.size() != k_ed25519_signature_bytes) return false;
-  const Key key(
+  const KeyHandle key(
       EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key_bytes.data(), key_bytes.size()));
-  const Context context = new_context();
+  const DigestContextHandle context = new_context();
   if (!key || EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) != 1) {
     throw std::runtime_error("OpenSSL checks no Ed25519 signature");
   }
@@ -178,8 +166,9 @@ SigningKey parse_signing_key(std::string_view pem, const std::string& subject) {
   require_one(pem, subject, expected);
   if (!is_private(pem)) throw key_invalid(subject, expected, "a public one, or none", hint);
   bool wants_passphrase = false;
-  const Bio bio = open_text(pem);
-  const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, &wants_passphrase));
+  const BioHandle bio = open_text(pem);
+  const KeyHandle key(
+      PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, &wants_passphrase));
   ERR_clear_error();
   if (wants_passphrase) {
     throw key_invalid(subject, expected, "an encrypted one",
@@ -199,8 +188,9 @@ PublicKey parse_public_key(std::string_view pem, const std::string& subject) {
   require_one(pem, subject, expected);
   if (is_private(pem)) throw key_invalid(subject, expected, "a private one", hint);
   bool wants_passphrase = false;
-  const Bio bio = open_text(pem);
-  const Key key(PEM_read_bio_PUBKEY(bio.get(), nullptr, refuse_passphrase, &wants_passphrase));
+  const BioHandle bio = open_text(pem);
+  const KeyHandle key(
+      PEM_read_bio_PUBKEY(bio.get(), nullptr, refuse_passphrase, &wants_passphrase));
   ERR_clear_error();
   if (!key) throw key_invalid(subject, expected, "one that cannot be read", hint);
   return {raw_key(key, EVP_PKEY_get_raw_public_key, subject, expected), printable(subject)};

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +30,8 @@
 namespace mad {
 namespace {
 
+constexpr std::size_t k_most_processes = 16384;
+constexpr std::size_t k_longest_list = k_most_processes * 8;
 constexpr std::uint64_t k_kernel_thread_flag = 0x00200000;  // PF_KTHREAD, linux/sched.h
 
 int signal_through(int pidfd, int signal_number) {
@@ -131,13 +136,14 @@ Motion motion_of(const Held& held) {
   return alive ? Motion::still : Motion::gone;
 }
 
-void wait_until_still(const Held& held, int timeout_ms) {
+/// False where it is gone.
+bool wait_until_still(const Held& held, int timeout_ms) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
   // Twice in a row: a thread may have been cloned behind the first look's back.
   for (int still = 0; still < 2;) {
     check_interrupted();
     const Motion motion = motion_of(held);
-    if (motion == Motion::gone) throw no_process(held.pid);
+    if (motion == Motion::gone) return false;
     if (motion == Motion::still) {
       ++still;
       continue;
@@ -152,12 +158,98 @@ void wait_until_still(const Held& held, int timeout_ms) {
     pollfd wake = {interrupt_fd(), POLLIN, 0};
     poll(&wake, 1, 1);
   }
+  return true;
 }
 
-/// The guardian's life; only async-signal-safe calls.  `pidfds` were opened before the
-/// fork; everything else this process had open is closed, or a pipe's reader would wait
-/// for the guardian as well.
-[[noreturn]] void guard(int channel, int far_end, const std::vector<int>& keep) {
+/// What /proc tells, of a process that stands still.
+std::vector<pid_t> children_of(const Held& held) {
+  const Fd tasks(openat(held.proc.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!tasks) return {};
+  std::vector<pid_t> children;
+  try {
+    for (const std::string& thread : list_directory(tasks.get(), subject_of(held.pid))) {
+      const std::string name = thread + "/children";
+      const Fd file(openat(tasks.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!file) continue;
+      const std::string list = read_small_file(file.get(), k_longest_list, subject_of(held.pid));
+      for (const std::string_view word : split(list, ' ')) {
+        if (const auto pid = parse_decimal(word)) children.push_back(static_cast<pid_t>(*pid));
+      }
+    }
+  } catch (const Error&) {
+    if (motion_of(held) != Motion::gone) throw;
+    return {};
+  }
+  return children;
+}
+
+/// None where it has ended, or the number is no child of that process any more.
+std::optional<Held> open_child(pid_t pid, pid_t parent) {
+  try {
+    Held child = open_process(pid);
+    const auto stat = read_stat(child.proc.get(), "stat");
+    if (stat && stat->parent == parent) return child;
+  } catch (const Error& error) {
+    if (error.reason != "no-process") throw;
+  }
+  return std::nullopt;
+}
+
+/// Two descriptors a process held: the usual 1024 would do for some 500.
+void allow_many_files() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, 2 * k_most_processes + 256);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// One byte, and room for a descriptor beside it (unix(7)).
+struct FdMessage {
+  FdMessage() {
+    header.msg_iov = &payload;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+  }
+  FdMessage(const FdMessage&) = delete;
+  FdMessage& operator=(const FdMessage&) = delete;
+
+  char byte = 'h';
+  iovec payload = {&byte, 1};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control = {};
+  msghdr header = {};
+};
+
+void send_fd(int channel, int fd, const std::string& subject) {
+  FdMessage message;
+  cmsghdr* rights = CMSG_FIRSTHDR(&message.header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  while (sendmsg(channel, &message.header, MSG_NOSIGNAL) < 0) {
+    if (errno != EINTR) throw output_error("tell the guardian of", subject, errno);
+  }
+}
+
+/// -1 where the other end is closed.
+int receive_fd(int channel) {
+  FdMessage message;
+  ssize_t n = 0;
+  while ((n = recvmsg(channel, &message.header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  const cmsghdr* rights = n > 0 ? CMSG_FIRSTHDR(&message.header) : nullptr;
+  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return -1;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+  return fd;
+}
+
+/// The guardian's life.  Everything else this process had open is closed, or a pipe's
+/// reader would wait for the guardian as well.
+[[noreturn]] void guard(int channel, int far_end) {
   close(far_end);  // close_range(2) may be missing, and holding this one would wait for itself
   setsid();
   sigset_t all;
@@ -165,22 +257,19 @@ void wait_until_still(const Held& held, int timeout_ms) {
   sigprocmask(SIG_BLOCK, &all, nullptr);
   prctl(PR_SET_NAME, "mad-guardian");
   if (chdir("/") != 0) _exit(1);
-  // `keep` is sorted and holds the channel.
-  unsigned int from = 0;
-  for (const int fd : keep) {
-    const auto number = static_cast<unsigned int>(fd);
-    if (number > from) syscall(SYS_close_range, from, number - 1, 0U);
-    from = number + 1;
-  }
-  syscall(SYS_close_range, from, ~0U, 0U);
+  const auto number = static_cast<unsigned int>(channel);
+  if (number > 0) syscall(SYS_close_range, 0U, number - 1, 0U);
+  syscall(SYS_close_range, number + 1, ~0U, 0U);
 
-  char byte = 'r';
-  if (write(channel, &byte, 1) != 1) _exit(1);
-  while (read(channel, &byte, 1) < 0 && errno == EINTR) {
-  }
+  std::vector<int> held;
+  char ready = 'r';
+  do {
+    if (write(channel, &ready, 1) != 1) break;
+    held.push_back(receive_fd(channel));
+  } while (held.back() >= 0);
   int failed = 0;
-  for (const int fd : keep) {
-    if (fd != channel && signal_through(fd, SIGCONT) != 0 && errno != ESRCH) failed = 1;
+  for (const int fd : held) {
+    if (fd >= 0 && signal_through(fd, SIGCONT) != 0 && errno != ESRCH) failed = 1;
   }
   _exit(failed);
 }
@@ -193,7 +282,11 @@ struct PausedProcesses::State {
   pid_t guardian = -1;
 
   void start_guardian();
+  void await_guardian() const;
   void let_go() noexcept;
+  bool stop(const Held& one) const;
+  void hold(int timeout_ms);
+  void hold_below(std::size_t from, std::size_t end);
 };
 
 void PausedProcesses::State::start_guardian() {
@@ -203,14 +296,18 @@ void PausedProcesses::State::start_guardian() {
   }
   channel = Fd(ends[0]);
   const Fd far(ends[1]);
-  std::vector<int> keep = {far.get()};
-  for (const Held& one : held) {
-    if (!one.was_stopped) keep.push_back(one.pidfd.get());
-  }
-  std::sort(keep.begin(), keep.end());
   guardian = fork();
   if (guardian < 0) throw output_error("start", "the guardian of the held processes", errno);
-  if (guardian == 0) guard(far.get(), channel.get(), keep);
+  if (guardian == 0) guard(far.get(), channel.get());
+}
+
+/// Returns when it has started, or has what it was sent.
+void PausedProcesses::State::await_guardian() const {
+  std::byte ready{};
+  const std::string subject = "the guardian of the held processes";
+  if (read_some(channel.get(), MutableBytes(&ready, 1), subject) != 1) {
+    throw Error(ExitCode::io, "io-error", subject, "has ended");
+  }
 }
 
 void PausedProcesses::State::let_go() noexcept {
@@ -228,11 +325,56 @@ void PausedProcesses::State::let_go() noexcept {
   }
 }
 
+/// False where it is gone.
+bool PausedProcesses::State::stop(const Held& one) const {
+  if (!one.was_stopped) {
+    send_fd(channel.get(), one.pidfd.get(), subject_of(one.pid));
+    await_guardian();
+  }
+  if (signal_through(one.pidfd.get(), SIGSTOP) == 0) return true;
+  if (errno == ESRCH) return false;
+  throw output_error("stop", subject_of(one.pid), errno);
+}
+
+/// Stops what `held` begins with, then what is below it, a generation at a time.
+void PausedProcesses::State::hold(int timeout_ms) {
+  const std::size_t named = held.size();
+  for (std::size_t from = 0; from < held.size();) {
+    const std::size_t end = held.size();
+    for (std::size_t i = from; i < end; ++i) {
+      if (!stop(held[i]) && i < named) throw no_process(held[i].pid);
+    }
+    for (std::size_t i = from; i < end; ++i) {
+      if (!wait_until_still(held[i], timeout_ms) && i < named) throw no_process(held[i].pid);
+    }
+    hold_below(from, end);
+    from = end;
+  }
+}
+
+/// Appends the children of held[from] to held[end - 1], which stand still.
+void PausedProcesses::State::hold_below(std::size_t from, std::size_t end) {
+  for (std::size_t i = from; i < end; ++i) {
+    for (const pid_t pid : children_of(held[i])) {
+      const auto known = [pid](const Held& one) { return one.pid == pid; };
+      if (std::any_of(held.begin(), held.end(), known)) continue;
+      if (held.size() == k_most_processes) {
+        throw Error(ExitCode::refused, "too-many-processes", subject_of(held.front().pid),
+                    "expected at most " + std::to_string(k_most_processes) +
+                        " processes to hold still, found more below it");
+      }
+      if (auto child = open_child(pid, held[i].pid)) held.push_back(std::move(*child));
+    }
+  }
+}
+
 PausedProcesses::PausedProcesses(const std::vector<pid_t>& pids, int timeout_ms)
     : state_(std::make_unique<State>()) {
   std::vector<pid_t> each = pids;
   std::sort(each.begin(), each.end());
   each.erase(std::unique(each.begin(), each.end()), each.end());
+  if (each.empty()) return;
+  allow_many_files();
   for (const pid_t pid : each) {
     if (pid < 2) {
       throw Error(ExitCode::usage, "usage", subject_of(pid), "expected a process above 1 to hold");
@@ -244,21 +386,11 @@ PausedProcesses::PausedProcesses(const std::vector<pid_t>& pids, int timeout_ms)
     }
     state_->held.push_back(open_process(pid));
   }
-  if (state_->held.empty()) return;
 
   state_->start_guardian();
   try {
-    char byte = 0;
-    if (read_some(state_->channel.get(), MutableBytes(reinterpret_cast<std::byte*>(&byte), 1),
-                  "the guardian of the held processes") != 1) {
-      throw Error(ExitCode::io, "io-error", "the guardian of the held processes", "did not start");
-    }
-    for (const Held& one : state_->held) {
-      if (signal_through(one.pidfd.get(), SIGSTOP) == 0) continue;
-      if (errno == ESRCH) throw no_process(one.pid);
-      throw output_error("stop", subject_of(one.pid), errno);
-    }
-    for (const Held& one : state_->held) wait_until_still(one, timeout_ms);
+    state_->await_guardian();
+    state_->hold(timeout_ms);
   } catch (...) {
     state_->let_go();
     throw;

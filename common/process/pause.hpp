@@ -7,19 +7,23 @@
 
 namespace mad {
 
-/// Holds processes still while it exists, and lets them go however this process ends.
+/// Holds processes, and all that are below them, still while it exists, and lets them go
+/// however this process ends.
 ///
 /// Each gets SIGSTOP through a pidfd, so that a reused PID is never hit, and
 /// construction returns when every thread of every one of them has really stopped.
+/// What is below is looked up generation by generation once those above stand still, and
+/// so cannot start another; a process below that has ended by then needs no holding, and
+/// one whose parent has left it to process 1 is not found.
 /// A guardian, forked before the first SIGSTOP, in a session of its own and deaf to
-/// signals, waits on a pipe whose other end only this process holds: when it closes,
-/// by release(), destruction or death (SIGKILL included), the guardian sends SIGCONT.
-/// A process that was stopped before stays stopped afterwards.  Children of a held
-/// process are not held: name them too.
+/// signals, is given each pidfd before the process is stopped, over a socket whose other
+/// end only this process holds: when that closes, by release(), destruction or death
+/// (SIGKILL included), the guardian sends SIGCONT.
+/// A process that was stopped before stays stopped afterwards.
 ///
 /// Construct before threads are started (it forks).  Throws Error(usage) for PIDs that
 /// must not be held: below 2, this process, its ancestors, kernel threads; Error(io):
-/// `no-process` where there is none (any more), `permission`, `pause-timeout` where a
+/// `no-process` where one of `pids` is not there (any more), `permission`, `pause-timeout` where a
 /// thread did not stop in time (blocked in the kernel).  On any throw all are let go.
 class PausedProcesses {
  public:

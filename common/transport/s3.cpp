@@ -1,8 +1,6 @@
 #include "transport/s3.hpp"
 
 #include "base/error.hpp"
-#include "base/text.hpp"
-#include "credentials/time.hpp"
 #include "credentials/xml.hpp"
 #include "transport/download.hpp"
 #include "transport/s3_listing.hpp"
@@ -90,27 +88,7 @@ class S3Transport final : public Transport {
   }
 
   void list(const Url& prefix, const ListPage& page) override {
-    const std::string subject = display_url(prefix);
-    S3Ask ask;
-    ask.url = prefix;
-    ask.of_bucket = true;
-    ask.max_reply_bytes = k_max_s3_page_bytes;
-    const std::string names = percent_decode(prefix.path.substr(1)).value_or("");
-    std::string token;
-    for (;;) {
-      ask.query = {{"list-type", "2"}, {"encoding-type", "url"}, {"prefix", names}};
-      if (!token.empty()) ask.query.emplace_back("continuation-token", token);
-      const HttpReply reply = session_.call(ask);
-      if (!is_success(reply.head.status)) {
-        throw status_error(subject, reply.head.status, xml_error_code(reply));
-      }
-      const XmlElement root = parse_xml(reply.body, subject);
-      if (root.name != "ListBucketResult") throw bad_answer(subject, "the answer is no listing");
-      if (!page(listed(root, prefix)) || root.text_of("IsTruncated") != "true") return;
-      const std::string next(root.text_of("NextContinuationToken"));
-      if (next.empty() || next == token) throw bad_answer(subject, "the listing does not go on");
-      token = next;
-    }
+    list_s3_objects(session_, prefix, page);
   }
 
   void remove(const Url& url) override {
@@ -155,25 +133,6 @@ class S3Transport final : public Transport {
     S3Ask ask;
     ask.url = url;
     return ask;
-  }
-
-  static std::vector<ListedObject> listed(const XmlElement& root, const Url& prefix) {
-    const std::string subject = display_url(prefix);
-    std::vector<ListedObject> objects;
-    for (const XmlElement& element : root.children) {
-      if (element.name != "Contents") continue;
-      const auto size = parse_decimal(element.text_of("Size"));
-      if (!size) throw bad_answer(subject, "the listing has an object without a size");
-      ListedObject object;
-      object.url = prefix;
-      object.url.path =
-          "/" + percent_encode_path(decode_s3_listed(element.text_of("Key"), subject));
-      object.size_bytes = *size;
-      object.version = element.text_of("ETag");
-      object.modified_s = parse_timestamp(element.text_of("LastModified"));
-      objects.push_back(std::move(object));
-    }
-    return objects;
   }
 
   mutable S3Session session_;

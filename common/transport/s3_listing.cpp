@@ -3,12 +3,60 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "credentials/time.hpp"
 #include "credentials/xml.hpp"
 #include "transport/store_reply.hpp"
 
 namespace mad {
 namespace {
+
+constexpr std::size_t k_max_s3_page_bytes = std::size_t{16} << 20U;
+
+/// A listing of what begins with `prefix`, whose names come encoded: `which` tells of what.
+class BucketListing {
+ public:
+  BucketListing(const Url& prefix, std::pair<std::string, std::string> which)
+      : prefix_(prefix), subject_(display_url(prefix)), which_(std::move(which)) {}
+
+  const std::string& subject() const { return subject_; }
+
+  S3Ask ask() const {
+    S3Ask ask;
+    ask.url = prefix_;
+    ask.of_bucket = true;
+    ask.max_reply_bytes = k_max_s3_page_bytes;
+    ask.query = {which_,
+                 {"encoding-type", "url"},
+                 {"prefix", percent_decode(prefix_.path.substr(1)).value_or("")}};
+    return ask;
+  }
+
+  /// encoding-type=url encodes as a form does, a blank as `+`.
+  std::string decode(std::string_view text) const {
+    std::string percent(text);
+    std::replace(percent.begin(), percent.end(), '+', ' ');
+    auto name = percent_decode(percent);
+    if (!name) {
+      throw bad_answer(subject_, "the listing has a name that is not encoded as asked for");
+    }
+    return *std::move(name);
+  }
+
+  /// Of an entry, by its Key.
+  Url url_of(const XmlElement& element) const {
+    Url url = prefix_;
+    url.path = "/" + percent_encode_path(decode(element.text_of("Key")));
+    return url;
+  }
+
+  Error does_not_go_on() const { return bad_answer(subject_, "the listing does not go on"); }
+
+ private:
+  const Url& prefix_;
+  std::string subject_;
+  std::pair<std::string, std::string> which_;
+};
 
 XmlElement s3_page(S3Session& session, const S3Ask& ask, const char* root_name) {
   const std::string subject = display_url(ask.url);
@@ -49,28 +97,40 @@ std::optional<std::int64_t> last_part_s(S3Session& session, const ListedUpload& 
 
 }  // namespace
 
-std::string decode_s3_listed(std::string_view text, const std::string& subject) {
-  std::string percent(text);
-  for (char& c : percent) {
-    if (c == '+') c = ' ';
+void list_s3_objects(S3Session& session, const Url& prefix, const ListPage& page) {
+  const BucketListing listing(prefix, {"list-type", "2"});
+  std::string token;
+  for (;;) {
+    S3Ask ask = listing.ask();
+    if (!token.empty()) ask.query.emplace_back("continuation-token", token);
+    const XmlElement root = s3_page(session, ask, "ListBucketResult");
+    std::vector<ListedObject> objects;
+    for (const XmlElement& element : root.children) {
+      if (element.name != "Contents") continue;
+      const auto size = parse_decimal(element.text_of("Size"));
+      if (!size) {
+        throw bad_answer(listing.subject(), "the listing has an object without a size");
+      }
+      ListedObject& object = objects.emplace_back();
+      object.url = listing.url_of(element);
+      object.size_bytes = *size;
+      object.version = element.text_of("ETag");
+      object.modified_s = parse_timestamp(element.text_of("LastModified"));
+    }
+    if (!page(std::move(objects)) || root.text_of("IsTruncated") != "true") return;
+    const std::string next(root.text_of("NextContinuationToken"));
+    if (next.empty() || next == token) throw listing.does_not_go_on();
+    token = next;
   }
-  const auto key = percent_decode(percent);
-  if (!key) throw bad_answer(subject, "the listing has a name that is not encoded as asked for");
-  return *key;
 }
 
 std::vector<ListedUpload> list_s3_uploads(S3Session& session, const Url& prefix) {
-  const std::string subject = display_url(prefix);
-  S3Ask ask;
-  ask.url = prefix;
-  ask.of_bucket = true;
-  ask.max_reply_bytes = k_max_s3_page_bytes;
-  const std::string names = percent_decode(prefix.path.substr(1)).value_or("");
+  const BucketListing listing(prefix, {"uploads", ""});
   std::vector<ListedUpload> uploads;
   std::string key_marker;
   std::string id_marker;
   for (;;) {
-    ask.query = {{"uploads", ""}, {"encoding-type", "url"}, {"prefix", names}};
+    S3Ask ask = listing.ask();
     if (!key_marker.empty()) {
       ask.query.emplace_back("key-marker", key_marker);
       ask.query.emplace_back("upload-id-marker", id_marker);
@@ -79,19 +139,17 @@ std::vector<ListedUpload> list_s3_uploads(S3Session& session, const Url& prefix)
     for (const XmlElement& element : root.children) {
       if (element.name != "Upload") continue;
       ListedUpload upload;
-      upload.url = prefix;
-      upload.url.path =
-          "/" + percent_encode_path(decode_s3_listed(element.text_of("Key"), subject));
+      upload.url = listing.url_of(element);
       upload.id = element.text_of("UploadId");
       upload.modified_s = parse_timestamp(element.text_of("Initiated"));
       if (const auto last = last_part_s(session, upload)) upload.modified_s = last;
       uploads.push_back(std::move(upload));
     }
-    const std::string next_key = decode_s3_listed(root.text_of("NextKeyMarker"), subject);
+    const std::string next_key = listing.decode(root.text_of("NextKeyMarker"));
     const std::string next_id(root.text_of("NextUploadIdMarker"));
     if (root.text_of("IsTruncated") != "true") return uploads;
     if (next_key.empty() || (next_key == key_marker && next_id == id_marker)) {
-      throw bad_answer(subject, "the listing does not go on");
+      throw listing.does_not_go_on();
     }
     key_marker = next_key;
     id_marker = next_id;

@@ -59,6 +59,16 @@ class RunPreemptible(Started):
                 whole = np.load(again / (key + ".npy"))
                 self.assertEqual(archive[key].tobytes(), whole.tobytes(), key)
 
+    def test_a_command_that_starts_processes_without_end_is_held_at_once(self):
+        (self.state / "ball").mkdir(parents=True)
+        np.save(self.state / "ball" / "pos.npy", np.zeros(3))
+        child = self.start("sh", "-c", "echo $$ >pid; while :; do /bin/true; done")
+        self.pid()
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertNotIn("error", child.err)
+        madtest.reference_verify(self.npz)
+
     def test_a_second_signal_does_not_tear_the_snapshot(self):
         env = self.stand_in(
             'echo begun >&2\nuntil [ -e go ]; do read -r _ <again; done\n'
@@ -145,8 +155,7 @@ class RunPreemptible(Started):
     def test_without_a_state_yet_the_old_snapshot_stays(self):
         madtest.reference_snapshot(self.npz, madtest.small_arrays())
         before = self.npz.read_bytes()
-        # Without --no-pause one of the command's children may be gone first, which is code 9.
-        child = self.start(*self.ready(":"), options=["--no-pause"])
+        child = self.start(*self.ready(":"))
         self.pid()
         child.signal(signal.SIGTERM)
         self.assertEqual(child.wait(), 120, child.err)

@@ -127,7 +127,9 @@ Metadata metadata_of(const std::vector<std::string>& pairs) {
 }
 
 std::string standard_input() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::ostringstream bytes;
+  bytes << std::cin.rdbuf();
+  return std::move(bytes).str();
 }
 
 class Store {

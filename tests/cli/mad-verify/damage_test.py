@@ -393,7 +393,7 @@ class Manners(damaging.Case):
 
     def test_of_very_many_arrays_memory_stays_bounded(self):
         npz = self.npz
-        count = 2_000 if madtest.SANITIZED else 20_000
+        count = 5_000 if madtest.SANITIZED else 20_000
         np.savez(npz, **{f"n{i % 10}/field{i}": np.zeros(0, "u1") for i in range(count)})
         damaging.write_manifest(npz, "both")
         data = bytearray(npz.read_bytes())

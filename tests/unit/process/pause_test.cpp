@@ -97,6 +97,52 @@ TEST_CASE("PausedProcesses: a process with threads stands still and goes on afte
   CHECK(goes_on(child.pid()));
 }
 
+TEST_CASE("PausedProcesses: what is below a process stands still with it and goes on with it") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const Child child([&] {
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const pid_t below = fork();
+      if (below == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        spin_with_a_thread();
+      }
+      if (write(ends[1], &below, sizeof below) < 0) _exit(1);
+    }
+    for (;;) pause();
+  });
+  pid_t below = 0;
+  REQUIRE(read(ends[0], &below, sizeof below) == sizeof below);
+  {
+    const PausedProcesses paused({child.pid()});
+    CHECK(state_of(below) == 'T');
+  }
+  CHECK(goes_on(below));
+  Child holder([&] {
+    const PausedProcesses paused({child.pid()});
+    raise(state_of(below) == 'T' ? SIGKILL : SIGABRT);
+  });
+  CHECK(WTERMSIG(holder.wait()) == SIGKILL);
+  CHECK(goes_on(below));
+  CHECK(goes_on(child.pid()));
+}
+
+TEST_CASE("PausedProcesses: a process that starts others without end is held each time") {
+  const Child child([] {
+    for (;;) {
+      const pid_t below = fork();
+      if (below == 0) _exit(0);
+      waitpid(below, nullptr, 0);
+    }
+  });
+  for (int i = 0; i < 200; ++i) {
+    const PausedProcesses paused({child.pid()});
+    REQUIRE(state_of(child.pid()) == 'T');
+  }
+  CHECK(goes_on(child.pid()));
+}
+
 TEST_CASE("PausedProcesses: a process that was stopped before stays stopped") {
   const Child child([] {
     for (;;) pause();
