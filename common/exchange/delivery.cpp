@@ -78,8 +78,14 @@ class FileDelivery final : public Delivery {
   RangedNpz& begin_ranges(const PairTexts& texts, const RangedObject& object,
                           const RangeWishes& wishes) override {
     open(texts);
-    placed_.emplace(*publisher_, object, parsed_ ? &*parsed_ : nullptr,
-                    plan_ranges(object.size_bytes, wishes, PartsIn::file));
+    const RangePlan plan = plan_ranges(object.size_bytes, wishes, PartsIn::file);
+    const Manifest* manifest = parsed_ ? &*parsed_ : nullptr;
+    if (ChunkPlacedNpz::suits(manifest, object.size_bytes)) {
+      placed_ = std::make_unique<ChunkPlacedNpz>(*publisher_, object, *manifest->chunks, plan,
+                                                 source_.npz);
+    } else {
+      placed_ = std::make_unique<WholePlacedNpz>(*publisher_, object, manifest, plan);
+    }
     return *placed_;
   }
 
@@ -116,17 +122,18 @@ class FileDelivery final : public Delivery {
     publisher_.emplace(npz_path_, options_);
   }
 
-  void check(std::uint64_t size_bytes, const Digest& sha256) const {
+  /// Without `sha256` the bytes are known to be right.
+  void check(std::uint64_t size_bytes, const std::optional<Digest>& sha256) const {
     if (!parsed_) return;
     if (parsed_->size_bytes && *parsed_->size_bytes != size_bytes) {
       throw Error(ExitCode::refused, "size-mismatch", source_.npz,
                   "size mismatch\nmanifest: " + std::to_string(*parsed_->size_bytes) +
                       " bytes\nfetched:  " + std::to_string(size_bytes) + " bytes");
     }
-    if (parsed_->sha256 != sha256) {
+    if (sha256 && parsed_->sha256 != *sha256) {
       throw Error(ExitCode::refused, "sha256-mismatch", source_.npz,
                   "SHA-256 mismatch\nmanifest: " + to_hex(parsed_->sha256) +
-                      "\nfetched:  " + to_hex(sha256));
+                      "\nfetched:  " + to_hex(*sha256));
     }
     if (!parsed_->size_bytes) log_warning(source_.manifest + ": it does not say size_bytes");
   }
@@ -136,7 +143,7 @@ class FileDelivery final : public Delivery {
   PublishOptions options_;
   std::optional<SnapshotPublisher> publisher_;
   std::optional<HashingSink> hashing_;
-  std::optional<PlacedNpz> placed_;
+  std::unique_ptr<PlacedNpz> placed_;
   PairTexts texts_;
   std::optional<Manifest> parsed_;
 };

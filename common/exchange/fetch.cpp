@@ -1,5 +1,7 @@
 #include "exchange/fetch.hpp"
 
+#include <utility>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/progress.hpp"
@@ -48,7 +50,8 @@ class RemotePair {
                         std::to_string(restarts + 1) + " times in a row",
                     "its writer does not rest; try again later");
       }
-      log_note(display_url(url_) + ": npz or manifest changed while they were read; reading again");
+      log_note(display_url(url_) +
+               ": npz or manifest changed while they were read, or on their way; reading again");
       interruptible_sleep(jitter(request_.transport.retry.first_delay * (1 << restarts)));
     }
     const TransferFigures figures = transport_->figures();
@@ -117,6 +120,20 @@ class RemotePair {
            *manifest->size_bytes <= one_request_bytes(request_.ranges);
   }
 
+  /// A chunk that is wrong may be another npz's, whose manifest is there by now or is to come,
+  /// or was damaged on the way: the pair is read once more, what was right of it excepted.
+  GetOutcome read_npz(const std::optional<ObjectInfo>& info, const PairTexts& texts,
+                      const std::optional<std::string>& found) {
+    try {
+      return npz_.read(info, texts);
+    } catch (const Error& error) {
+      if (error.reason != "chunk-mismatch") throw;
+      if (get_manifest() == found && std::exchange(was_wrong_, true)) throw;
+      log_verbose(error.what());
+      return GetOutcome::changed;
+    }
+  }
+
   /// False where the pair must be read again.
   bool fetch_once() {
     const std::optional<std::string> found = get_manifest();
@@ -134,7 +151,7 @@ class RemotePair {
     if (!texts.manifest && !request_.skip_integrity_check) {
       throw manifest_missing(display_url(manifest_url_));
     }
-    GetOutcome outcome = npz_.read(info, texts);
+    GetOutcome outcome = read_npz(info, texts, found);
     const bool may_be_left = texts.signature || npz_.sha256() != parsed->sha256;
     if (outcome == GetOutcome::complete && !info && may_be_left) {
       if (auto left = texts_left_for(npz_.sha256(), found)) {
@@ -180,6 +197,8 @@ class RemotePair {
   std::unique_ptr<Transport> manifest_transport_;
   Progress progress_;
   RemoteNpz npz_;
+  /// A chunk was, and the manifest is the same.
+  bool was_wrong_ = false;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "verify/checks.hpp"
 
 namespace mad {
 namespace {
@@ -13,27 +14,19 @@ namespace {
 /// Hot in the second-level cache between the copy out of the page cache and the hash.
 constexpr std::size_t k_hash_bytes = std::size_t{256} << 10U;
 
-std::uint64_t chunk_bytes_of(const Manifest* manifest, std::uint64_t size_bytes) {
-  const bool listed = manifest != nullptr && manifest->chunks;
-  return listed ? manifest->chunks->chunk_bytes : chunk_bytes_for(size_bytes);
-}
-
 }  // namespace
 
 PlacedNpz::PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
-                     const Manifest* manifest, const RangePlan& plan)
+                     const RangePlan& plan)
     : publisher_(publisher),
-      manifest_(manifest),
       size_bytes_(object.size_bytes),
       plan_(plan),
       partial_(PartialFile::open(publisher.path(), object.identity, object.size_bytes)),
-      buffer_(std::make_unique_for_overwrite<std::byte[]>(k_hash_bytes)),
-      hash_(chunk_bytes_of(manifest, object.size_bytes)) {
+      buffer_(std::make_unique_for_overwrite<std::byte[]>(k_hash_bytes)) {
   if (partial_) {
     present_ = resumed_ = partial_->parts();
     publisher_.adopt(partial_->share());
   }
-  hash_ = new_hash();
   publisher_.reserve(size_bytes_);
   if (!resumed_.empty()) {
     log_note(printable(publisher_.path()) + ": going on with " + format_size(resumed_.bytes()) +
@@ -41,99 +34,159 @@ PlacedNpz::PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
   }
 }
 
-/// Only what an earlier fetch left is held against the manifest's chunks.
-ChunkedSha256 PlacedNpz::new_hash() const {
-  return ChunkedSha256(hash_.chunk_bytes(),
-                       resumed_.empty() ? ChunkDigests::unwanted : ChunkDigests::wanted);
-}
-
-std::vector<ByteRange> PlacedNpz::missing() {
-  for (;;) {
-    if (auto gaps = present_.gaps(size_bytes_); !gaps.empty()) return gaps;
-    hash_on();
-    if (hash_.length_bytes() != size_bytes_) continue;
-    sha256_ = ChunkedSha256(hash_).finish();
-    if (manifest_ == nullptr || resumed_.empty() || sha256_ == manifest_->sha256) return {};
-    log_note(printable(publisher_.path()) +
-             ": what an earlier fetch left is not what the manifest says; fetching it anew");
-    forget({0, size_bytes_});
-    hash_ = new_hash();
-  }
-}
-
-void PlacedNpz::write(std::size_t, const ByteRange& part, std::uint64_t offset, Bytes bytes) {
+void PlacedNpz::place(std::uint64_t offset, Bytes bytes) {
   pwrite_full(publisher_.npz_fd(), bytes, offset, publisher_.path());
-  if (offset + bytes.size() != part.end()) return;
+}
+
+void PlacedNpz::keep(const ByteRange& part) {
   const std::lock_guard lock(mutex_);
   present_.add(part);
   if (partial_) partial_->add(part);
 }
 
-void PlacedNpz::done(std::size_t, const ByteRange&) {
-  hash_on();
+void PlacedNpz::forget(const ByteRange& range) {
+  const std::lock_guard lock(mutex_);
+  present_.remove(range);
+  resumed_.remove(range);
+  if (partial_) partial_->replace(present_);
 }
 
-void PlacedNpz::hash_on() {
-  std::uint64_t end = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    end = present_.run_end(hash_.length_bytes());
-  }
-  for (bool right = true; right && hash_.length_bytes() < end;) right = hash_chunk(end);
-  publisher_.written_to(hash_.length_bytes());
+std::vector<ByteRange> PlacedNpz::gaps() {
+  const std::lock_guard lock(mutex_);
+  return present_.gaps(size_bytes_);
 }
 
-/// Up to `end` or the end of the chunk; false where that was not what it should be.
-bool PlacedNpz::hash_chunk(std::uint64_t end) {
-  const std::uint64_t index = hash_.length_bytes() / hash_.chunk_bytes();
-  const std::uint64_t begin = index * hash_.chunk_bytes();
-  const ByteRange chunk{begin, std::min(hash_.chunk_bytes(), size_bytes_ - begin)};
-  if (hash_.length_bytes() == begin) {
-    before_.reset();
-    if (resumed_.intersects(chunk)) before_ = hash_;
-  }
-  for (end = std::min(end, chunk.end()); hash_.length_bytes() < end;) {
+std::uint64_t PlacedNpz::run_end(std::uint64_t from) {
+  const std::lock_guard lock(mutex_);
+  return present_.run_end(from);
+}
+
+template <class Take>
+void PlacedNpz::for_each_placed(std::uint64_t begin, std::uint64_t end, Take take) {
+  while (begin < end) {
     check_interrupted();
-    const MutableBytes into(buffer_.get(), static_cast<std::size_t>(std::min<std::uint64_t>(
-                                               k_hash_bytes, end - hash_.length_bytes())));
-    if (pread_full(publisher_.npz_fd(), into, hash_.length_bytes(), publisher_.path()) !=
-        into.size()) {
+    const MutableBytes into(buffer_.get(), static_cast<std::size_t>(
+                                               std::min<std::uint64_t>(k_hash_bytes, end - begin)));
+    if (pread_full(publisher_.npz_fd(), into, begin, publisher_.path()) != into.size()) {
       throw Error(ExitCode::io, "io-error", printable(publisher_.path()),
                   "what was fetched was cut off by another process");
     }
-    hash_.update(into);
+    take(into);
+    begin += into.size();
   }
-  if (hash_.length_bytes() != chunk.end() || !before_ || chunk_is_right(index)) return true;
-  log_note(printable(publisher_.path()) + ": what an earlier fetch left is damaged from byte " +
-           std::to_string(begin) + " on; fetching that anew");
-  hash_ = *before_;
-  // Where one chunk is wrong, what was written after it is not to be relied on either.
-  forget({begin, size_bytes_ - begin});
-  return false;
 }
 
-/// As far as the manifest tells.
-bool PlacedNpz::chunk_is_right(std::uint64_t index) const {
-  if (manifest_ == nullptr || !manifest_->chunks) return true;
-  const std::vector<Digest>& told = manifest_->chunks->digests;
-  if (index >= told.size()) return true;
-  if (index < hash_.chunks().size()) return hash_.chunks()[index] == told[index];
-  ChunkedSha256 ended(hash_);  // the last one, shorter
-  ended.finish();
-  return ended.chunks().back() == told[index];
+WholePlacedNpz::WholePlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
+                               const Manifest* manifest, const RangePlan& plan)
+    : PlacedNpz(publisher, object, plan), manifest_(manifest) {}
+
+std::vector<ByteRange> WholePlacedNpz::missing() {
+  for (;;) {
+    if (auto missing = gaps(); !missing.empty()) return missing;
+    hash_on();
+    sha256_ = Sha256(hash_).finish();
+    if (manifest_ == nullptr || resumed_.empty() || sha256_ == manifest_->sha256) return {};
+    log_note(printable(publisher_.path()) +
+             ": what an earlier fetch left is not what the manifest says; fetching it anew");
+    for (const ByteRange& left : resumed_.ranges()) forget(left);
+    hash_ = Sha256();
+  }
 }
 
-/// Of `range`, what an earlier fetch left, and the whole of the chunk it begins with.
-void PlacedNpz::forget(const ByteRange& range) {
-  const std::lock_guard lock(mutex_);
-  present_.remove({range.offset, std::min(range.length, hash_.chunk_bytes())});
-  for (const ByteRange& left : resumed_.ranges()) {
-    if (left.end() <= range.offset) continue;
-    const std::uint64_t from = std::max(left.offset, range.offset);
-    present_.remove({from, left.end() - from});
+void WholePlacedNpz::write(std::size_t, const ByteRange& part, std::uint64_t offset, Bytes bytes) {
+  place(offset, bytes);
+  if (offset + bytes.size() == part.end()) keep(part);
+}
+
+void WholePlacedNpz::done(std::size_t, const ByteRange&) {
+  hash_on();
+}
+
+void WholePlacedNpz::hash_on() {
+  const std::uint64_t from = hash_.length_bytes();
+  for_each_placed(from, run_end(from), [this](Bytes bytes) { hash_.update(bytes); });
+  publisher_.written_to(hash_.length_bytes());
+}
+
+bool ChunkPlacedNpz::suits(const Manifest* manifest, std::uint64_t size_bytes) {
+  if (manifest == nullptr || !manifest->chunks || manifest->size_bytes != size_bytes) return false;
+  const std::uint64_t chunk_bytes = manifest->chunks->chunk_bytes;
+  return manifest->chunks->digests.size() == (size_bytes + chunk_bytes - 1) / chunk_bytes;
+}
+
+ChunkPlacedNpz::ChunkPlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
+                               const Chunks& chunks, const RangePlan& plan,
+                               const std::string& subject)
+    : PlacedNpz(publisher, object, plan), chunks_(chunks), subject_(subject), hashes_(plan.window) {
+  const std::uint64_t chunk_bytes = chunks.chunk_bytes;
+  plan_.part_bytes = (plan.part_bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
+  for (std::uint64_t index = chunks.digests.size(); index-- > 0;) {
+    const ByteRange chunk = chunk_at(index);
+    if (resumed_.run_end(chunk.offset) >= chunk.end()) {
+      unchecked_.push_back(index);
+    } else if (resumed_.intersects(chunk)) {
+      forget(chunk);
+    }
   }
-  resumed_.remove(range);
-  if (partial_) partial_->replace(present_);
+}
+
+ByteRange ChunkPlacedNpz::chunk_at(std::uint64_t index) const {
+  const std::uint64_t begin = index * chunks_.chunk_bytes;
+  return {begin, std::min(chunks_.chunk_bytes, size_bytes_ - begin)};
+}
+
+std::vector<ByteRange> ChunkPlacedNpz::missing() {
+  auto missing = gaps();
+  if (!missing.empty()) return missing;
+  check_resumed(unchecked_.size());
+  return gaps();
+}
+
+void ChunkPlacedNpz::write(std::size_t slot, const ByteRange& part, std::uint64_t offset,
+                           Bytes bytes) {
+  Sha256& hash = hashes_[slot];
+  if (offset == part.offset) hash = Sha256();
+  // By pieces of one chunk; the bytes are hot when they are written.
+  while (!bytes.empty()) {
+    const std::uint64_t index = offset / chunks_.chunk_bytes;
+    const ByteRange chunk = chunk_at(index);
+    const Bytes piece = bytes.first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), chunk.end() - offset)));
+    hash.update(piece);
+    place(offset, piece);
+    offset += piece.size();
+    bytes = bytes.subspan(piece.size());
+    if (offset < chunk.end()) continue;
+    const Digest found = hash.finish();
+    if (found != chunks_.digests[index]) {
+      throw chunk_mismatch(subject_, index, chunk.offset, chunk.length, chunks_.digests[index],
+                           found);
+    }
+    hash = Sha256();
+  }
+  if (offset == part.end()) keep(part);
+}
+
+void ChunkPlacedNpz::done(std::size_t, const ByteRange&) {
+  // Some of them for each part that has come, while the others come.
+  constexpr std::size_t k_beside = 4;
+  check_resumed(k_beside);
+  publisher_.written_to(run_end(0));
+}
+
+void ChunkPlacedNpz::check_resumed(std::size_t most) {
+  for (; most > 0 && !unchecked_.empty(); --most) {
+    const std::uint64_t index = unchecked_.back();
+    unchecked_.pop_back();
+    const ByteRange chunk = chunk_at(index);
+    Sha256 hash;
+    for_each_placed(chunk.offset, chunk.end(), [&hash](Bytes bytes) { hash.update(bytes); });
+    if (hash.finish() == chunks_.digests[index]) continue;
+    log_note(printable(publisher_.path()) + ": what an earlier fetch left is damaged at bytes " +
+             std::to_string(chunk.offset) + " to " + std::to_string(chunk.end()) +
+             "; fetching them anew");
+    forget(chunk);
+  }
 }
 
 }  // namespace mad

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,50 +15,92 @@
 namespace mad {
 
 /// An npz by ranges into the file that will be published: parts are written where they
-/// belong, and what is there is hashed in order meanwhile, each byte once.
-///
-/// Goes on with what an earlier fetch left (PartialFile).  A chunk of it that is not what
-/// the manifest's `chunks` say is read again, and so is everything left behind it; where
-/// only the digest of the whole tells that it is wrong, all of it is, once.
-class PlacedNpz final : public RangedNpz {
+/// belong, and journaled.  Goes on with what an earlier fetch left (PartialFile).
+class PlacedNpz : public RangedNpz {
  public:
-  /// All outlive it; `manifest` is null where there is none.  Asks for the space.
-  PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const Manifest* manifest,
-            const RangePlan& plan);
-
   const RangePlan& plan() const override { return plan_; }
-  std::vector<ByteRange> missing() override;
   std::uint64_t resumed_bytes() const override { return resumed_.bytes(); }
+
+  std::uint64_t size_bytes() const { return size_bytes_; }
+  /// Of the whole, once nothing is missing; nothing where it was checked otherwise.
+  virtual std::optional<Digest> sha256() const { return std::nullopt; }
+
+ protected:
+  /// The publisher outlives it.  Asks for the space.
+  PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const RangePlan& plan);
+
+  void place(std::uint64_t offset, Bytes bytes);
+  /// The part is there; by any thread.
+  void keep(const ByteRange& part);
+  void forget(const ByteRange& range);
+  std::vector<ByteRange> gaps();
+  /// Up to where nothing is missing from `from` on.
+  std::uint64_t run_end(std::uint64_t from);
+  /// Calls `take` with [begin, end) of the file, a cacheful at a time.
+  template <class Take>
+  void for_each_placed(std::uint64_t begin, std::uint64_t end, Take take);
+
+  SnapshotPublisher& publisher_;
+  std::uint64_t size_bytes_;
+  RangePlan plan_;
+  /// What an earlier fetch left, until it is found wrong.
+  RangeSet resumed_;
+
+ private:
+  std::unique_ptr<PartialFile> partial_;
+  std::unique_ptr<std::byte[]> buffer_;
+  std::mutex mutex_;
+  RangeSet present_;
+};
+
+/// Held against the SHA-256 of the whole, in order behind the parts; where that is wrong,
+/// what is from an earlier fetch is read again, once.
+class WholePlacedNpz final : public PlacedNpz {
+ public:
+  /// `manifest` is null where there is none.
+  WholePlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const Manifest* manifest,
+                 const RangePlan& plan);
+
+  std::optional<Digest> sha256() const override { return sha256_; }
+  std::vector<ByteRange> missing() override;
   void write(std::size_t slot, const ByteRange& part, std::uint64_t offset, Bytes bytes) override;
   void done(std::size_t slot, const ByteRange& part) override;
 
-  /// Of the whole, once nothing is missing.
-  const Digest& sha256() const { return sha256_; }
-  std::uint64_t size_bytes() const { return size_bytes_; }
+ private:
+  void hash_on();
+
+  const Manifest* manifest_;
+  Sha256 hash_;
+  Digest sha256_{};
+};
+
+/// Held against the manifest's `chunks`, by the thread that brings them, and by nothing
+/// else: the digest of the whole would be one processor's work, and take longer than the
+/// network.  A chunk of an earlier fetch that is wrong is read again.
+class ChunkPlacedNpz final : public PlacedNpz {
+ public:
+  /// Whether `manifest` promises chunks of just so many bytes.
+  static bool suits(const Manifest* manifest, std::uint64_t size_bytes);
+
+  /// Parts are of whole chunks, whatever `plan` says.
+  ChunkPlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const Chunks& chunks,
+                 const RangePlan& plan, const std::string& subject);
+
+  std::vector<ByteRange> missing() override;
+  /// Throws where a chunk is not what it should be.
+  void write(std::size_t slot, const ByteRange& part, std::uint64_t offset, Bytes bytes) override;
+  void done(std::size_t slot, const ByteRange& part) override;
 
  private:
-  ChunkedSha256 new_hash() const;
-  void hash_on();
-  bool hash_chunk(std::uint64_t end);
-  bool chunk_is_right(std::uint64_t index) const;
-  void forget(const ByteRange& range);
+  ByteRange chunk_at(std::uint64_t index) const;
+  void check_resumed(std::size_t most);
 
-  SnapshotPublisher& publisher_;
-  const Manifest* manifest_;
-  std::uint64_t size_bytes_;
-  RangePlan plan_;
-  std::unique_ptr<PartialFile> partial_;
-
-  std::mutex mutex_;
-  RangeSet present_;
-  /// Those of an earlier fetch, until they are found wrong.
-  RangeSet resumed_;
-
-  std::unique_ptr<std::byte[]> buffer_;
-  ChunkedSha256 hash_;
-  /// The state at the last chunk's beginning, where that has bytes of an earlier fetch.
-  std::optional<ChunkedSha256> before_;
-  Digest sha256_{};
+  const Chunks& chunks_;
+  std::string subject_;
+  /// Of the chunk that is on its way, a slot.
+  std::vector<Sha256> hashes_;
+  /// Chunks of an earlier fetch, the next one last.
+  std::vector<std::uint64_t> unchecked_;
 };
 
 }  // namespace mad

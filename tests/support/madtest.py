@@ -106,6 +106,15 @@ def reference_manifest(npz, extra=None):
     return path
 
 
+def chunked_by(chunk_bytes, npz, manifest):
+    """The manifest, its `chunks` of so many bytes each."""
+    found = json.loads(manifest)
+    found["chunks"] = {"algorithm": "sha256", "chunk_bytes": chunk_bytes, "digests": [
+        hashlib.sha256(npz[at:at + chunk_bytes]).hexdigest()
+        for at in range(0, len(npz), chunk_bytes)]}
+    return json.dumps(found).encode()
+
+
 def reference_verify(npz):
     """The reference's verification; raises where it would."""
     manifest = json.loads(pathlib.Path(str(npz) + ".manifest.json").read_text())

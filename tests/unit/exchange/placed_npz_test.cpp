@@ -21,6 +21,9 @@ namespace {
 constexpr std::uint64_t k_part_bytes = 10'000;
 constexpr std::uint64_t k_chunk_bytes = 6'400;
 
+/// What a fetch by whole chunks reads after one that ended at 100,000: parts are of two chunks.
+constexpr std::uint64_t k_after_some_chunks = 205'000 - 8 * 2 * k_chunk_bytes;
+
 enum class ChunkList { none, all };
 
 /// A destination, and fetches to it through a delivery.
@@ -57,11 +60,11 @@ class Fetching {
     Progress progress("test", std::nullopt);
     read_npz(server.source(), ranged, progress);
   }
-  /// A fetch that fails once the part at `fatal_offset` is asked for; by one connection, so
+  /// A fetch that fails at the first part at or behind `fatal_offset`; by one connection, so
   /// that all before it is there and nothing after it.
   void fetch_some(std::uint64_t fatal_offset) {
     server.on_range = [fatal_offset](const ByteRange& range) {
-      if (range.offset == fatal_offset) throw Error(ExitCode::remote, "transfer-cut", "x", "cut");
+      if (range.offset >= fatal_offset) throw Error(ExitCode::remote, "transfer-cut", "x", "cut");
       return RangeOutcome::complete;
     };
     const auto to = delivery();
@@ -120,8 +123,18 @@ TEST_CASE("PlacedNpz: a fetch goes on where a failed one stopped") {
     Fetching fetching(chunks);
     fetching.fetch_some(100'000);
     CHECK(fetching.names() == ".sim.npz.mad-partial .sim.npz.mad-partial.parts ");
-    CHECK(fetching.fetch_the_rest() == 105'000);
+    CHECK(fetching.fetch_the_rest() == (chunks == ChunkList::none ? 105'000 : k_after_some_chunks));
   }
+}
+
+TEST_CASE("PlacedNpz: of a chunk that is there in part all is read again") {
+  Fetching fetching(ChunkList::all);
+  {
+    const auto partial = PartialFile::open(fetching.npz, "v1", fetching.server.object.size());
+    pwrite_full(partial->fd(), as_bytes(fetching.server.object).first(10'000), 0, "");
+    partial->add({0, 10'000});
+  }
+  CHECK(fetching.fetch_the_rest() == 205'000 - k_chunk_bytes);
 }
 
 TEST_CASE("PlacedNpz: of another version nothing is taken") {
@@ -133,13 +146,11 @@ TEST_CASE("PlacedNpz: of another version nothing is taken") {
   CHECK(ranged.missing().size() == 1);
 }
 
-TEST_CASE("PlacedNpz: a damaged chunk of an earlier fetch is read again, what is before is not") {
+TEST_CASE("PlacedNpz: a damaged chunk of an earlier fetch is read again, and no other") {
   Fetching fetching(ChunkList::all);
   fetching.fetch_some(100'000);
   fetching.damage(50'000);
-  // What was missing, and what was left from the damaged chunk on: the latter is found damaged
-  // once the former begins to come.
-  CHECK(fetching.fetch_the_rest() == 205'000 - 44'800);
+  CHECK(fetching.fetch_the_rest() == k_after_some_chunks + k_chunk_bytes);
 }
 
 TEST_CASE("PlacedNpz: a damaged last chunk of an earlier fetch is read again") {
@@ -165,7 +176,7 @@ TEST_CASE("PlacedNpz: without chunks damage is found at the end, and what was le
   Fetching fetching(ChunkList::none);
   fetching.fetch_some(100'000);
   fetching.damage(50'000);
-  CHECK(fetching.fetch_the_rest() == 105'000 + 205'000);
+  CHECK(fetching.fetch_the_rest() == 205'000);
 }
 
 TEST_CASE("PlacedNpz: what is wrong at its source is refused, and nothing is left") {
@@ -181,7 +192,8 @@ TEST_CASE("PlacedNpz: what is wrong at its source is refused, and nothing is lef
         to->finish();
       });
       to->failed(error);
-      CHECK(error.reason == "sha256-mismatch");
+      CHECK(error.reason == (chunks == ChunkList::none ? "sha256-mismatch" : "chunk-mismatch"));
+      CHECK(error.code == ExitCode::refused);
       CHECK(fetching.names().empty());
     }
   }
