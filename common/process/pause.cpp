@@ -359,7 +359,7 @@ void PausedProcesses::State::hold_below(std::size_t from, std::size_t end) {
       const auto known = [pid](const Held& one) { return one.pid == pid; };
       if (std::any_of(held.begin(), held.end(), known)) continue;
       if (held.size() == k_most_processes) {
-        throw Error(ExitCode::refused, "too-many-processes", subject_of(held.front().pid),
+        throw Error(ExitCode::io, "too-many-processes", subject_of(held.front().pid),
                     "expected at most " + std::to_string(k_most_processes) +
                         " processes to hold still, found more below it");
       }

@@ -23,8 +23,9 @@ namespace mad {
 ///
 /// Construct before threads are started (it forks).  Throws Error(usage) for PIDs that
 /// must not be held: below 2, this process, its ancestors, kernel threads; Error(io):
-/// `no-process` where one of `pids` is not there (any more), `permission`, `pause-timeout` where a
-/// thread did not stop in time (blocked in the kernel).  On any throw all are let go.
+/// `no-process` where one of `pids` is not there (any more), `permission`, `pause-timeout`
+/// where a thread did not stop in time (blocked in the kernel), `too-many-processes` above
+/// 16384.  On any throw all are let go.
 class PausedProcesses {
  public:
   explicit PausedProcesses(const std::vector<pid_t>& pids, int timeout_ms = 10'000);

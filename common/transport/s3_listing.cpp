@@ -117,7 +117,7 @@ void list_s3_objects(S3Session& session, const Url& prefix, const ListPage& page
       object.version = element.text_of("ETag");
       object.modified_s = parse_timestamp(element.text_of("LastModified"));
     }
-    if (!page(std::move(objects)) || root.text_of("IsTruncated") != "true") return;
+    if (!page(objects) || root.text_of("IsTruncated") != "true") return;
     const std::string next(root.text_of("NextContinuationToken"));
     if (next.empty() || next == token) throw listing.does_not_go_on();
     token = next;

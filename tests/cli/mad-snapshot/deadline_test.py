@@ -44,6 +44,15 @@ class DeadlineCase(madtest.Case):
         return state
 
 
+    def take_from_a_slow_disk(self, state, fault, seconds):
+        return subprocess.run(
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync",
+             "-e", f"inject=fsync:{fault}",
+             madtest.tool("mad-snapshot"), "--deadline", seconds, "-o", self.npz, state],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60,
+            env=madtest.clean_environment(ASAN_OPTIONS="detect_leaks=0"))
+
+
 class NoTime(DeadlineCase):
     def test_a_state_too_large_is_said_early_and_leaves_the_old_snapshot_whole(self):
         old = self.put_old()
@@ -72,18 +81,22 @@ class NoTime(DeadlineCase):
     def test_a_disk_that_hangs_ends_it_at_the_deadline_and_the_next_run_cleans_up(self):
         old = self.put_old()
         state = madtest.make_state(self.tmp / "state", {"a/b": np.ones(3)})
-        hung = subprocess.run(
-            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync",
-             "-e", "inject=fsync:delay_enter=1500000",
-             madtest.tool("mad-snapshot"), "--deadline", "0.6", "-o", self.npz, state],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60,
-            env=madtest.clean_environment(ASAN_OPTIONS="detect_leaks=0"))
+        hung = self.take_from_a_slow_disk(state, "delay_enter=1500000", "0.6")
         self.assertEqual(hung.returncode, -signal.SIGKILL, hung.stderr)
         found = {name: data for name, data in madtest.tree(self.place).items()
                  if not name.startswith(".")}
         self.assertEqual(found, old)
         self.assertEqual(self.take(state).returncode, 0)
         self.assertEqual(sorted(madtest.tree(self.place)), ["sim.npz", "sim.npz.manifest.json"])
+
+    def test_what_is_ready_when_the_time_is_over_is_not_published_and_leaves_nothing(self):
+        old = self.put_old()
+        state = madtest.make_state(self.tmp / "state", {"a/b": np.ones(3)})
+        # The last sync before the commit is done in the second that is kept for ending.
+        late = self.take_from_a_slow_disk(state, "delay_exit=3300000:when=2", "4")
+        self.assertEqual(late.returncode, 10, late.stderr)
+        self.assertIn(b"deadline", late.stderr)
+        self.assertEqual(madtest.tree(self.place), old)
 
 
 class WhatIsDropped(DeadlineCase):
