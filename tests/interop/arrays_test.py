@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+import unittest
 import warnings
 import zipfile
 
@@ -234,11 +235,12 @@ class FromNumPy(Roundtrip):
 
 class ManyArrays(Roundtrip):
     def test_ten_thousand_arrays_go_round(self):
-        arrays = {f"node{i % 100}/field{i:05}": np.array([i, i + 1]) for i in range(10_000)}
+        count = 2_000 if madtest.SANITIZED else 10_000
+        arrays = {f"node{i % 100}/field{i:05}": np.array([i, i + 1]) for i in range(count)}
         source = self.tmp / "sim.npz"
         np.savez(source, **arrays)
         state, files = self.reference_boot(source)
-        self.assertEqual(len(files), 10_000)
+        self.assertEqual(len(files), count)
 
         again = self.tmp / "again.npz"
         self.ok(madtest.run("mad-snapshot", "--durability", "none", "-o", again, state))
@@ -246,9 +248,10 @@ class ManyArrays(Roundtrip):
         madtest.reference_verify(again)
         self.ok(madtest.run("mad-verify", again))
         with np.load(again) as archive:
-            for key in ("node0/field00000", "node99/field09999"):
+            for key in (min(arrays), max(arrays)):
                 self.assertTrue(every_dtype.same_array(archive[key], arrays[key]))
 
+    @unittest.skipIf(madtest.SANITIZED, "a minute of processor time, and nothing of its own")
     def test_more_arrays_than_a_plain_zip_can_count(self):
         state = self.tmp / "state"
         count = 0x10000 + 5
