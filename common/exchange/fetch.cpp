@@ -152,8 +152,9 @@ class RemotePair {
       throw manifest_missing(display_url(manifest_url_));
     }
     GetOutcome outcome = read_npz(info, texts, found);
-    const bool may_be_left = texts.signature || npz_.sha256() != parsed->sha256;
-    if (outcome == GetOutcome::complete && !info && may_be_left) {
+    // Without `info` it is small, and has a manifest.
+    if (outcome == GetOutcome::complete && !info &&
+        (texts.signature || npz_.sha256() != parsed->sha256)) {
       if (auto left = texts_left_for(npz_.sha256(), found)) {
         texts = std::move(*left);
         npz_.restart();
