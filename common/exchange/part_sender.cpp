@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "hash/nested_sha256.hpp"
 #include "io/bounded_queue.hpp"
 
 namespace mad {
@@ -20,6 +21,7 @@ struct FullPart {
   std::byte* data = nullptr;
   std::size_t length = 0;
   std::uint32_t index = 0;
+  std::optional<Digest> sha256;
 };
 
 SendPlan plan_for(const Capabilities& store, std::optional<std::uint64_t> size_bytes,
@@ -34,16 +36,57 @@ SendPlan plan_for(const Capabilities& store, std::optional<std::uint64_t> size_b
   return plan;
 }
 
+/// The digests of the whole, the chunks and, where one pass can have them too, the parts.
+class PassingDigests {
+ public:
+  PassingDigests(std::uint64_t chunk_bytes, std::optional<std::uint64_t> part_bytes)
+      : chunk_bytes_(chunk_bytes),
+        piece_bytes_(part_bytes && can_nest(chunk_bytes, *part_bytes) ? *part_bytes : chunk_bytes),
+        has_parts_(piece_bytes_ == part_bytes),
+        hash_(std::min(chunk_bytes_, piece_bytes_), std::max(chunk_bytes_, piece_bytes_)) {}
+
+  void update(Bytes bytes) { hash_.update(bytes); }
+
+  /// Of a part that has gone by, where it is known.
+  std::optional<Digest> part(std::size_t index) const {
+    if (!has_parts_) return std::nullopt;
+    return (piece_bytes_ < chunk_bytes_ ? hash_.inner() : hash_.outer()).at(index);
+  }
+
+  const FileDigests& finish() {
+    if (!all_) {
+      all_.emplace();
+      all_->size_bytes = hash_.length_bytes();
+      all_->sha256 = hash_.finish();
+      all_->chunks = {chunk_bytes_, chunk_bytes_ > piece_bytes_ ? hash_.outer() : hash_.inner()};
+    }
+    return *all_;
+  }
+
+ private:
+  static bool can_nest(std::uint64_t one, std::uint64_t other) {
+    const std::uint64_t inner = std::min(one, other);
+    return inner % 64 == 0 && std::max(one, other) % inner == 0;
+  }
+
+  std::uint64_t chunk_bytes_;
+  std::uint64_t piece_bytes_;
+  bool has_parts_;
+  NestedSha256 hash_;
+  std::optional<FileDigests> all_;
+};
+
 }  // namespace
 
 struct PartSender::State {
   State(const SendTarget& where, const PutOptions& how, std::optional<std::uint64_t> size,
-        const SendPlan& wished)
+        const SendPlan& wished, std::uint64_t chunk_bytes)
       : target(where),
         options(how),
         size_bytes(size),
         store(where.transport.capabilities()),
         plan(plan_for(store, size, wished)),
+        digests(chunk_bytes, store.part_sha256 ? std::optional(plan.part_bytes) : std::nullopt),
         free(plan.connections + 1),
         full(plan.connections + 1) {}
 
@@ -66,6 +109,7 @@ struct PartSender::State {
   std::optional<std::uint64_t> size_bytes;
   Capabilities store;
   SendPlan plan;
+  PassingDigests digests;
 
   std::unique_ptr<Upload> upload;
   std::vector<PartBuffer> buffers;
@@ -96,7 +140,7 @@ void PartSender::State::begin() {
 
 void PartSender::State::send(const FullPart& part) {
   if (target.limit != nullptr) target.limit->take(part.length, &target.stop);
-  upload->put_part(part.index, Bytes(part.data, part.length));
+  upload->put_part(part.index, Bytes(part.data, part.length), part.sha256);
 }
 
 void PartSender::State::work() noexcept {
@@ -165,14 +209,16 @@ void PartSender::State::post() {
                     std::to_string(plan.part_bytes) + " bytes, found more",
                 "--part-size makes them larger");
   }
-  full.push({current, current_bytes, next_index++});
+  full.push({current, current_bytes, next_index, digests.part(next_index)});
+  ++next_index;
   current = nullptr;
   check();
 }
 
 PartSender::PartSender(const SendTarget& target, const PutOptions& options,
-                       std::optional<std::uint64_t> size_bytes, const SendPlan& plan)
-    : state_(std::make_unique<State>(target, options, size_bytes, plan)) {}
+                       std::optional<std::uint64_t> size_bytes, const SendPlan& plan,
+                       std::uint64_t chunk_bytes)
+    : state_(std::make_unique<State>(target, options, size_bytes, plan, chunk_bytes)) {}
 
 PartSender::~PartSender() = default;
 
@@ -185,8 +231,10 @@ MutableBytes PartSender::room() {
 }
 
 void PartSender::filled(std::size_t n) {
-  state_->current_bytes += n;
-  state_->sent_bytes += n;
+  State& s = *state_;
+  s.digests.update(Bytes(s.current + s.current_bytes, n));
+  s.current_bytes += n;
+  s.sent_bytes += n;
 }
 
 std::uint64_t PartSender::sent_bytes() const {
@@ -197,8 +245,13 @@ const SendPlan& PartSender::plan() const {
   return state_->plan;
 }
 
+const FileDigests& PartSender::digests() {
+  return state_->digests.finish();
+}
+
 void PartSender::drain() {
   State& s = *state_;
+  s.digests.finish();
   if (!s.upload && s.sent_bytes > s.store.max_put_bytes) s.begin();
   if (!s.upload) return;
   if (s.current != nullptr && s.current_bytes > 0) s.post();

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "exchange/rate_limit.hpp"
+#include "snapshot/snapshot.hpp"
 #include "transport/transport.hpp"
 
 namespace mad {
@@ -32,21 +33,25 @@ struct SendTarget {
 /// transport throws, and Interrupted.  All calls come from one thread.
 class PartSender {
  public:
-  /// `size_bytes`: of the object, where it is known.  Nothing is sent yet.
+  /// `size_bytes`: of the object, where it is known.  `chunk_bytes` is a multiple of 64.
+  /// Nothing is sent yet.
   PartSender(const SendTarget& target, const PutOptions& options,
-             std::optional<std::uint64_t> size_bytes, const SendPlan& plan);
+             std::optional<std::uint64_t> size_bytes, const SendPlan& plan,
+             std::uint64_t chunk_bytes);
   ~PartSender();
   PartSender(const PartSender&) = delete;
   PartSender& operator=(const PartSender&) = delete;
 
   /// Room for at least one byte of what comes next, waited for.
   MutableBytes room();
-  /// The first `n` bytes of room() are there.
+  /// The first `n` bytes of room() are there; they are digested while they are hot.
   void filled(std::size_t n);
   std::uint64_t sent_bytes() const;
   /// Requests at a time, and bytes in each: what the store made of the plan.
   const SendPlan& plan() const;
 
+  /// Of all the bytes, and of each `chunk_bytes` of them; none are filled after it.
+  const FileDigests& digests();
   /// Waits until every part is there, and leaves the object invisible.
   void drain();
   /// Commits: what the store then has; nothing where the condition did not hold.  `metadata` is

@@ -63,7 +63,8 @@ class Push {
     if (request_.if_absent) refuse_if_there();
     complete_dead_writer();
 
-    const auto sent = source_.send([this]() -> PartSender& { return begin(); });
+    const auto sent = source_.send(
+        [this](std::uint64_t chunk_bytes) -> PartSender& { return begin(chunk_bytes); });
     if (!sent) {
       log_note(source_.subject() + ": there is no snapshot to push");
       report_.set("stage", "absent");
@@ -210,10 +211,10 @@ class Push {
     return options;
   }
 
-  PartSender& begin() {
+  PartSender& begin(std::uint64_t chunk_bytes) {
     sender_.reset();
     const SendTarget target{*transport_, names_.npz, *stop_, limit_ ? &*limit_ : nullptr};
-    sender_.emplace(target, npz_options(), source_.size_bytes(), request_.plan);
+    sender_.emplace(target, npz_options(), source_.size_bytes(), request_.plan, chunk_bytes);
     report_.set("connections", static_cast<std::uint64_t>(sender_->plan().connections));
     report_.set("part_bytes", sender_->plan().part_bytes);
     return *sender_;

@@ -25,50 +25,35 @@ constexpr std::size_t k_step = std::size_t{512} << 10U;
               what + " mismatch\nmanifest: " + expected + "\nfound:    " + found);
 }
 
-/// The digests of what goes by, held against a manifest at the end.
-class PassingDigests {
- public:
-  explicit PassingDigests(std::uint64_t chunk_bytes) : hash_(chunk_bytes) {}
-
-  void update(Bytes bytes) { hash_.update(bytes); }
-
-  SentSnapshot check(const std::string& subject, const std::string& text,
-                     const Manifest& manifest) {
-    SentSnapshot sent;
-    sent.manifest = text;
-    sent.size_bytes = hash_.length_bytes();
-    sent.sha256 = hash_.finish();
-    if (manifest.size_bytes && *manifest.size_bytes != sent.size_bytes) {
-      refuse_snapshot(subject, "size-mismatch", "size",
-                      std::to_string(*manifest.size_bytes) + " bytes",
-                      std::to_string(sent.size_bytes) + " bytes");
-    }
-    if (manifest.sha256 != sent.sha256) {
-      refuse_snapshot(subject, "sha256-mismatch", "SHA-256", to_hex(manifest.sha256),
-                      to_hex(sent.sha256));
-    }
-    check_chunks(subject, manifest);
-    return sent;
+void check_chunks(const std::string& subject, const Manifest& manifest, const Chunks& found) {
+  if (!manifest.chunks || manifest.chunks->chunk_bytes != found.chunk_bytes) return;
+  const auto& expected = manifest.chunks->digests;
+  if (expected.size() != found.digests.size()) {
+    refuse_snapshot(subject, "chunk-mismatch", "number of chunks", std::to_string(expected.size()),
+                    std::to_string(found.digests.size()));
   }
+  const auto differing = std::mismatch(expected.begin(), expected.end(), found.digests.begin());
+  if (differing.first == expected.end()) return;
+  refuse_snapshot(subject, "chunk-mismatch",
+                  "chunk " + std::to_string(differing.first - expected.begin()),
+                  to_hex(*differing.first), to_hex(*differing.second));
+}
 
- private:
-  void check_chunks(const std::string& subject, const Manifest& manifest) const {
-    if (!manifest.chunks || manifest.chunks->chunk_bytes != hash_.chunk_bytes()) return;
-    const auto& expected = manifest.chunks->digests;
-    const auto& found = hash_.chunks();
-    if (expected.size() != found.size()) {
-      refuse_snapshot(subject, "chunk-mismatch", "number of chunks",
-                      std::to_string(expected.size()), std::to_string(found.size()));
-    }
-    const auto differing = std::mismatch(expected.begin(), expected.end(), found.begin());
-    if (differing.first == expected.end()) return;
-    refuse_snapshot(subject, "chunk-mismatch",
-                    "chunk " + std::to_string(differing.first - expected.begin()),
-                    to_hex(*differing.first), to_hex(*differing.second));
+/// Holds what went by against its manifest.
+SentSnapshot check(const std::string& subject, const std::string& text, const Manifest& manifest,
+                   const FileDigests& found) {
+  if (manifest.size_bytes && *manifest.size_bytes != found.size_bytes) {
+    refuse_snapshot(subject, "size-mismatch", "size",
+                    std::to_string(*manifest.size_bytes) + " bytes",
+                    std::to_string(found.size_bytes) + " bytes");
   }
-
-  ChunkedSha256 hash_;
-};
+  if (manifest.sha256 != found.sha256) {
+    refuse_snapshot(subject, "sha256-mismatch", "SHA-256", to_hex(manifest.sha256),
+                    to_hex(found.sha256));
+  }
+  check_chunks(subject, manifest, found.chunks);
+  return {text, std::nullopt, found.sha256, found.size_bytes};
+}
 
 class FileSource final : public PushSource {
  public:
@@ -85,22 +70,21 @@ class FileSource final : public PushSource {
   std::optional<Digest> sha256() const override { return manifest_.sha256; }
   std::optional<std::uint64_t> size_bytes() const override { return snapshot_.size_bytes; }
 
-  std::optional<SentSnapshot> send(const std::function<PartSender&()>& begin) override {
-    PartSender& sender = begin();
+  std::optional<SentSnapshot> send(const BeginSender& begin) override {
+    PartSender& sender =
+        begin(manifest_.chunks ? manifest_.chunks->chunk_bytes : chunk_bytes_for(0));
     Progress progress(split_path(path_).name, snapshot_.size_bytes);
-    PassingDigests digests(manifest_.chunks ? manifest_.chunks->chunk_bytes : chunk_bytes_for(0));
     for (std::uint64_t done = 0; done < snapshot_.size_bytes;) {
       const MutableBytes room = sender.room();
       const auto wanted = static_cast<std::size_t>(
           std::min<std::uint64_t>(std::min(room.size(), k_step), snapshot_.size_bytes - done));
       const std::size_t n = pread_full(snapshot_.npz.get(), room.first(wanted), done, path_);
-      digests.update(room.first(n));
       sender.filled(n);
       progress.add(n);
       done += n;
       if (n < wanted) break;
     }
-    SentSnapshot sent = digests.check(subject_, *snapshot_.manifest, manifest_);
+    SentSnapshot sent = check(subject_, *snapshot_.manifest, manifest_, sender.digests());
     sent.signature = signature_;
     return sent;
   }
@@ -124,7 +108,7 @@ class BundleSource final : public PushSource {
   std::optional<Digest> sha256() const override { return std::nullopt; }
   std::optional<std::uint64_t> size_bytes() const override { return std::nullopt; }
 
-  std::optional<SentSnapshot> send(const std::function<PartSender&()>& begin) override {
+  std::optional<SentSnapshot> send(const BeginSender& begin) override {
     sender_ = nullptr;
     for (;;) {
       switch (reader_.next()) {
@@ -150,10 +134,9 @@ class BundleSource final : public PushSource {
   }
 
  private:
-  void start(const std::function<PartSender&()>& begin) {
-    sender_ = &begin();
+  void start(const BeginSender& begin) {
     const bool known = parsed_ && parsed_->chunks;
-    digests_.emplace(known ? parsed_->chunks->chunk_bytes : chunk_bytes_for(0));
+    sender_ = &begin(known ? parsed_->chunks->chunk_bytes : chunk_bytes_for(0));
     progress_.emplace(reader_.name(), parsed_ ? parsed_->size_bytes : std::nullopt);
   }
 
@@ -164,7 +147,6 @@ class BundleSource final : public PushSource {
           std::min<std::uint64_t>(std::min(room.size(), k_step), reader_.part_bytes_left()));
       const std::size_t n = reader_.part().read(room.first(wanted));
       if (n == 0) return;  // next() says why
-      digests_->update(room.first(n));
       sender_->filled(n);
       progress_->add(n);
     }
@@ -172,13 +154,12 @@ class BundleSource final : public PushSource {
 
   void forget() {
     sender_ = nullptr;
-    digests_.reset();
     manifest_.reset();
     parsed_.reset();
     signature_.reset();
   }
 
-  std::optional<SentSnapshot> end(const std::function<PartSender&()>& begin) {
+  std::optional<SentSnapshot> end(const BeginSender& begin) {
     const Seal& seal = reader_.seal();
     if (seal.stage == Stage::failed) throw error_of(seal);
     if (seal.stage == Stage::absent) return std::nullopt;
@@ -194,7 +175,8 @@ class BundleSource final : public PushSource {
                       std::to_string(sender_->sent_bytes()));
     }
     progress_.reset();
-    SentSnapshot sent = digests_->check(subject_ + ": " + reader_.name(), *manifest_, *parsed_);
+    SentSnapshot sent =
+        check(subject_ + ": " + reader_.name(), *manifest_, *parsed_, sender_->digests());
     sent.signature = signature_;
     return sent;
   }
@@ -204,7 +186,6 @@ class BundleSource final : public PushSource {
   FdSource source_;
   BundleReader reader_;
   PartSender* sender_ = nullptr;
-  std::optional<PassingDigests> digests_;
   std::optional<Progress> progress_;
   std::optional<std::string> manifest_;
   std::optional<Manifest> parsed_;

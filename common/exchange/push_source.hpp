@@ -21,6 +21,9 @@ struct SentSnapshot {
   std::uint64_t size_bytes = 0;
 };
 
+/// A sender for an object, made anew, that digests chunks of this many bytes.
+using BeginSender = std::function<PartSender&(std::uint64_t chunk_bytes)>;
+
 /// Where a snapshot to be pushed comes from.
 class PushSource {
  public:
@@ -41,7 +44,7 @@ class PushSource {
   /// Throws Error(refused, `size-mismatch` | `sha256-mismatch` | `chunk-mismatch`) where it
   /// is no whole snapshot, Error(not_found, `manifest-missing`), what parse_manifest and
   /// BundleReader throw, and the failure that a seal tells.
-  virtual std::optional<SentSnapshot> send(const std::function<PartSender&()>& begin) = 0;
+  virtual std::optional<SentSnapshot> send(const BeginSender& begin) = 0;
 };
 
 /// The pair on disk at `npz_path`; throws what open_snapshot throws.

@@ -12,6 +12,7 @@ namespace {
 constexpr std::array<std::uint32_t, 8> k_initial = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 constexpr std::size_t k_block = 64;
+constexpr std::size_t k_most_same = 3;
 
 }  // namespace
 
@@ -85,6 +86,23 @@ Digest Sha256::of(Bytes bytes) {
   return hash.finish();
 }
 
+void Sha256::update_same(std::span<Sha256* const> hashes, Bytes bytes) {
+  if (hashes.size() > k_most_same) throw std::invalid_argument("Sha256: too many at once");
+  const std::size_t held = hashes.front()->length_bytes_ % k_block;
+  const std::size_t head = held == 0 ? 0 : std::min(k_block - held, bytes.size());
+  const std::size_t blocks = (bytes.size() - head) / k_block;
+  std::array<Sha256State*, k_most_same> states{};
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    hashes[i]->update(bytes.first(head));
+    states[i] = &hashes[i]->state_;
+  }
+  sha256_blocks_same(std::span(states).first(hashes.size()), bytes.data() + head, blocks);
+  for (Sha256* hash : hashes) {
+    hash->length_bytes_ += blocks * k_block;
+    hash->update(bytes.subspan(head + blocks * k_block));
+  }
+}
+
 void Sha256::update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others) {
   if (one.length_bytes_ % k_block == 0 && two.length_bytes_ % k_block == 0) {
     const std::size_t blocks = std::min(bytes.size(), others.size()) / k_block;
@@ -111,21 +129,9 @@ void ChunkedSha256::update(Bytes bytes) {
     const Bytes now = bytes.first(
         static_cast<std::size_t>(std::min<std::uint64_t>(room_in_chunk(), bytes.size())));
     bytes = bytes.subspan(now.size());
-    // Both are at the same place in a block; only whole blocks can be shared.
-    const std::size_t held = whole_.length_bytes_ % k_block;
-    const std::size_t head = held == 0 ? 0 : std::min(k_block - held, now.size());
-    const std::size_t blocks = (now.size() - head) / k_block;
-    const std::size_t middle = blocks * k_block;
-    whole_.update(now.first(head));
-    chunk_.update(now.first(head));
-    if (blocks != 0) {
-      sha256_blocks_twin(whole_.state_, chunk_.state_, now.data() + head, blocks);
-      whole_.length_bytes_ += middle;
-      chunk_.length_bytes_ += middle;
-    }
-    whole_.update(now.subspan(head + middle));
-    chunk_.update(now.subspan(head + middle));
-    if (chunk_.length_bytes_ == chunk_bytes_) end_chunk();
+    Sha256* const both[] = {&whole_, &chunk_};
+    Sha256::update_same(both, now);
+    if (chunk_.length_bytes() == chunk_bytes_) end_chunk();
   }
 }
 
@@ -133,7 +139,7 @@ void ChunkedSha256::update_whole_only(Bytes bytes) {
   while (!bytes.empty()) {
     const Bytes now = bytes.first(
         static_cast<std::size_t>(std::min<std::uint64_t>(room_in_chunk(), bytes.size())));
-    if (whole_.length_bytes_ % chunk_bytes_ == 0) chunks_.emplace_back();
+    if (whole_.length_bytes() % chunk_bytes_ == 0) chunks_.emplace_back();
     whole_.update(now);
     bytes = bytes.subspan(now.size());
   }
@@ -145,7 +151,7 @@ void ChunkedSha256::end_chunk() {
 }
 
 Digest ChunkedSha256::finish() {
-  if (chunk_.length_bytes_ != 0) end_chunk();
+  if (chunk_.length_bytes() != 0) end_chunk();
   return whole_.finish();
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,11 +32,13 @@ class Sha256 {
   std::uint64_t length_bytes() const { return length_bytes_; }
 
   static Digest of(Bytes bytes);
+  /// The same bytes into up to three, which are at the same place in a block: with the SHA
+  /// instructions two cost half as much again as one, for they share the message schedule.
+  static void update_same(std::span<Sha256* const> hashes, Bytes bytes);
   /// Both at once: the instructions for one fill the latency of the other's.
   static void update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others);
 
  private:
-  friend class ChunkedSha256;
   std::array<std::uint32_t, 8> state_;
   std::array<std::byte, 64> partial_{};
   std::uint64_t length_bytes_ = 0;
@@ -46,8 +49,7 @@ enum class ChunkDigests { wanted, unwanted };
 /// The digest of the whole stream and of each consecutive `chunk_bytes` of it, the
 /// last one shorter (a stream of length 0 has no chunk), in one pass.
 ///
-/// Chunks begin on the whole's block boundaries, so both digests share their
-/// message schedule: with the SHA instructions the two cost half as much again as one.
+/// Chunks begin on the whole's block boundaries, so that both digests go by update_same().
 class ChunkedSha256 {
  public:
   /// `chunk_bytes` must be a positive multiple of 64.  Unwanted digests are not computed:
@@ -66,12 +68,12 @@ class ChunkedSha256 {
   Digest finish();
 
   std::uint64_t chunk_bytes() const { return chunk_bytes_; }
-  std::uint64_t length_bytes() const { return whole_.length_bytes_; }
+  std::uint64_t length_bytes() const { return whole_.length_bytes(); }
 
  private:
   void end_chunk();
 
-  std::uint64_t room_in_chunk() const { return chunk_bytes_ - whole_.length_bytes_ % chunk_bytes_; }
+  std::uint64_t room_in_chunk() const { return chunk_bytes_ - length_bytes() % chunk_bytes_; }
 
   std::uint64_t chunk_bytes_;
   ChunkDigests wish_;

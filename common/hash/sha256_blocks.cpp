@@ -114,11 +114,11 @@ MAD_SHA_TARGET void compress(std::array<Lanes, Count>& states, const std::byte* 
   for (std::size_t group = 0; group < 16; ++group) {
     const __m128i words = _mm_add_epi32(schedule.w[group % 4], round_constants(group));
     const __m128i words_high = _mm_shuffle_epi32(words, 0x0E);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int i = 0; i < Count; ++i) four_rounds(states[i], words, words_high);
     if (group < 12) extend(schedule, group);
   }
-#pragma GCC unroll 2
+#pragma GCC unroll 3
   for (int i = 0; i < Count; ++i) add_lanes(states[i], before[i]);
 }
 
@@ -131,20 +131,14 @@ MAD_SHA_TARGET void compress_all(std::array<Lanes, Count>& states, const std::by
   }
 }
 
-__attribute__((target("sha,sse4.1"))) void blocks_x86(Sha256State& state, const std::byte* data,
-                                                      std::size_t blocks) {
-  std::array<Lanes, 1> lanes = {load_lanes(state)};
-  compress_all<1>(lanes, data, blocks);
-  store_lanes(lanes[0], state);
-}
-
-__attribute__((target("sha,sse4.1"))) void blocks_twin_x86(Sha256State& one, Sha256State& two,
+template <int Count>
+__attribute__((target("sha,sse4.1"))) void blocks_same_x86(Sha256State* const* states,
                                                            const std::byte* data,
                                                            std::size_t blocks) {
-  std::array<Lanes, 2> lanes = {load_lanes(one), load_lanes(two)};
-  compress_all<2>(lanes, data, blocks);
-  store_lanes(lanes[0], one);
-  store_lanes(lanes[1], two);
+  std::array<Lanes, Count> lanes;
+  for (int i = 0; i < Count; ++i) lanes[i] = load_lanes(*states[i]);
+  compress_all<Count>(lanes, data, blocks);
+  for (int i = 0; i < Count; ++i) store_lanes(lanes[i], *states[i]);
 }
 
 __attribute__((target("sha,sse4.1"))) void blocks_pair_x86(Sha256State& one, const std::byte* data,
@@ -196,24 +190,32 @@ bool sha256_has_instructions() {
 #endif
 
 void sha256_blocks(Sha256State& state, const std::byte* data, std::size_t blocks) {
-  if (blocks == 0) return;
-#if defined(__x86_64__)
-  if (sha256_has_instructions()) return blocks_x86(state, data, blocks);
-#endif
-  portable::sha256_blocks(state, data, blocks);
+  Sha256State* const states[] = {&state};
+  sha256_blocks_same(states, data, blocks);
 }
 
-void sha256_blocks_twin(Sha256State& one, Sha256State& two, const std::byte* data,
+void sha256_blocks_same(std::span<Sha256State* const> states, const std::byte* data,
                         std::size_t blocks) {
+  if (blocks == 0) return;
 #if defined(__x86_64__)
-  if (sha256_has_instructions()) return blocks_twin_x86(one, two, data, blocks);
+  if (sha256_has_instructions()) {
+    switch (states.size()) {
+      case 1:
+        return blocks_same_x86<1>(states.data(), data, blocks);
+      case 2:
+        return blocks_same_x86<2>(states.data(), data, blocks);
+      case 3:
+        return blocks_same_x86<3>(states.data(), data, blocks);
+      default:
+        break;
+    }
+  }
 #endif
-  // A piece at a time, so that the second pass finds it in the cache.
+  // A piece at a time, so that the next pass finds it in the cache.
   constexpr std::size_t k_piece_blocks = 256;
-  for (; blocks != 0;) {
+  while (blocks != 0) {
     const std::size_t now = std::min(blocks, k_piece_blocks);
-    portable::sha256_blocks(one, data, now);
-    portable::sha256_blocks(two, data, now);
+    for (Sha256State* state : states) portable::sha256_blocks(*state, data, now);
     data += now * 64;
     blocks -= now;
   }

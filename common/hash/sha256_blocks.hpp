@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace mad {
 
@@ -13,9 +14,9 @@ using Sha256State = std::array<std::uint32_t, 8>;
 /// instructions where the processor has them, through OpenSSL otherwise.
 void sha256_blocks(Sha256State& state, const std::byte* data, std::size_t blocks);
 
-/// The same blocks into two states at once.  The message schedule is computed
-/// once, and the rounds of one state fill the latency of the other's.
-void sha256_blocks_twin(Sha256State& one, Sha256State& two, const std::byte* data,
+/// The same blocks into one, two or three states at once.  The message schedule is computed
+/// once, and the rounds of one state fill the latency of the others'.
+void sha256_blocks_same(std::span<Sha256State* const> states, const std::byte* data,
                         std::size_t blocks);
 
 /// Blocks of their own into two states at once: half as long again as one alone takes.

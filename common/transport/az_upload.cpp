@@ -39,7 +39,7 @@ class AzUpload final : public Upload {
   AzUpload(const AzUpload&) = delete;
   AzUpload& operator=(const AzUpload&) = delete;
 
-  void put_part(std::uint32_t index, Bytes bytes) override {
+  void put_part(std::uint32_t index, Bytes bytes, const std::optional<Digest>&) override {
     if (!bytes.empty()) put_block(index, bytes);  // a block without bytes is refused
     const std::lock_guard lock(mutex_);
     if (part_bytes_.size() <= index) part_bytes_.resize(index + 1);

@@ -60,7 +60,7 @@ class GsUpload final : public Upload {
   GsUpload(const GsUpload&) = delete;
   GsUpload& operator=(const GsUpload&) = delete;
 
-  void put_part(std::uint32_t index, Bytes bytes) override {
+  void put_part(std::uint32_t index, Bytes bytes, const std::optional<Digest>&) override {
     if (index != parts_++ || !rest_.empty()) {
       throw std::logic_error("Upload: parts out of order, or one after the last");
     }

@@ -191,7 +191,7 @@ class HttpUpload final : public Upload {
   HttpUpload(HttpTransport& transport, const Url& url, const PutOptions& options)
       : transport_(transport), url_(url), options_(options), spool_(open_unnamed_file("")) {}
 
-  void put_part(std::uint32_t index, Bytes bytes) override {
+  void put_part(std::uint32_t index, Bytes bytes, const std::optional<Digest>&) override {
     if (index != parts_) throw std::logic_error("Upload: parts out of order");
     pwrite_full(spool_.get(), bytes, size_bytes_, "the spooled upload");
     size_bytes_ += bytes.size();

@@ -24,6 +24,7 @@ class S3Transport final : public Transport {
     found.min_part_bytes = std::uint64_t{5} << 20U;
     found.max_part_bytes = found.max_put_bytes = std::uint64_t{5} << 30U;
     found.max_parts = 10'000;
+    found.part_sha256 = session_.signs();
     return found;
   }
 
@@ -57,13 +58,13 @@ class S3Transport final : public Transport {
   }
 
   std::optional<ObjectInfo> put(const Url& url, Bytes bytes, const PutOptions& options) override {
-    const S3Payload payload(bytes, session_.signs_payload());
+    const MemoryBody body(bytes);
     S3Ask ask = object(url);
     ask.method = "PUT";
     ask.headers = s3_put_headers(options);
-    ask.headers.emplace_back("Content-MD5", base64_encode(payload.md5));
-    ask.body = &payload.body;
-    ask.payload_hash = payload.hash;
+    ask.headers.emplace_back("Content-MD5", s3_content_md5(bytes));
+    ask.body = &body;
+    if (session_.signs_payload()) ask.payload_hash = to_hex(Sha256::of(bytes));
     const HttpReply reply = session_.call(ask);
     const int status = reply.head.status;
     if (is_success(status)) {

@@ -95,7 +95,9 @@ struct S3Session::Attempt {
 };
 
 S3Session::S3Session(const TransportOptions& options)
-    : calls_(with_aws_ca(options), Redirects::none), port_(with_aws_ca(options)) {
+    : calls_(with_aws_ca(options), Redirects::none),
+      port_(with_aws_ca(options)),
+      signs_(!aws_options(options).anonymous) {
   surroundings_.http = &port_;
   settings_ = resolve_aws_settings(surroundings_, aws_options(options));
   region_ = settings_.region;
@@ -217,6 +219,7 @@ ReplyVerdict S3Session::judge(const S3Ask& ask, const std::string& subject, cons
         bucket_missing(subject, ask.url.host, host_header(place(ask, attempt.region))));
   }
   if (status == 404 || status == 412 || status == 416) return ReplyVerdict::accept();
+  if (status == 400 && code == "InvalidRequest" && ask.may_want_md5) return ReplyVerdict::accept();
   if (status == 401 || status == 403) return ReplyVerdict::final(denied);
   return ReplyVerdict::final(error);
 }

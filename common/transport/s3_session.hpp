@@ -28,6 +28,8 @@ struct S3Ask {
   const HttpBody* body = nullptr;
   /// The body's SHA-256 in hex; empty where it need not be signed (signs_payload()).
   std::string payload_hash;
+  /// A store with object locks may refuse a body without Content-MD5.
+  bool may_want_md5 = false;
   std::size_t max_reply_bytes = std::size_t{64} << 10U;
 };
 
@@ -42,7 +44,8 @@ class S3Session {
   explicit S3Session(const TransportOptions& options);
 
   /// Replies that come back: success, and 404 (not for want of the bucket), 409
-  /// (ConditionalRequestConflict, of POST), 412, 416; throws for every other.
+  /// (ConditionalRequestConflict, of POST), 412, 416, and where `may_want_md5` 400
+  /// (InvalidRequest); throws for every other.
   HttpReply call(const S3Ask& ask) { return call(ask, nullptr, calls_.retrier()); }
   HttpReply call(const S3Ask& ask, ObjectSink* sink, Retrier&& retrier) {
     return call(ask, sink, retrier);
@@ -54,6 +57,9 @@ class S3Session {
   HttpCalls& calls() { return calls_; }
   /// Over http what is sent must be in the signature; over https TLS vouches for it.
   bool signs_payload() const { return endpoint_scheme_ == "http"; }
+  /// Whether there are credentials: a payload_hash is then part of the signature, and what the
+  /// store holds against the body.
+  bool signs() const { return signs_; }
   bool at_aws() const { return settings_.endpoint_url.empty(); }
 
  private:
@@ -72,6 +78,7 @@ class S3Session {
   Surroundings surroundings_;
   AwsSettings settings_;
   std::string endpoint_scheme_ = "https";
+  bool signs_;
   std::unique_ptr<AwsCredentialsSource> credentials_;
   std::vector<std::pair<std::string, std::string>> amz_headers_;  ///< given with -H
   std::vector<std::string> other_headers_;

@@ -1,5 +1,7 @@
 #include "transport/s3_upload.hpp"
 
+#include <atomic>
+#include <charconv>
 #include <mutex>
 #include <stdexcept>
 
@@ -47,6 +49,18 @@ std::string hex(std::string_view bytes) {
   return out;
 }
 
+/// Nothing where it is no hexadecimal text.
+std::string from_hex(std::string_view text) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    unsigned value = 0;
+    const auto end = std::from_chars(text.data() + i, text.data() + i + 2, value, 16).ptr;
+    if (end != text.data() + i + 2) return {};
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
 std::string md5_text(Bytes bytes) {
   const Md5 digest = md5_of(bytes);
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
@@ -82,16 +96,24 @@ class S3Upload final : public Upload {
   S3Upload(const S3Upload&) = delete;
   S3Upload& operator=(const S3Upload&) = delete;
 
-  void put_part(std::uint32_t index, Bytes bytes) override {
-    const S3Payload payload(bytes, session_.signs_payload());
+  void put_part(std::uint32_t index, Bytes bytes, const std::optional<Digest>& sha256) override {
+    const MemoryBody body(bytes);
     S3Ask ask;
     ask.method = "PUT";
     ask.url = url_;
     ask.query = {{"partNumber", std::to_string(index + 1)}, {"uploadId", id_}};
-    ask.headers = {{"Content-MD5", base64_encode(payload.md5)}};
-    ask.body = &payload.body;
-    ask.payload_hash = payload.hash;
-    const HttpReply reply = session_.call(ask);
+    ask.body = &body;
+    // A signed SHA-256 proves more than an MD5, which takes twice as long.
+    if (session_.signs()) ask.payload_hash = to_hex(sha256 ? *sha256 : Sha256::of(bytes));
+    ask.may_want_md5 = session_.signs() && !wants_md5_;
+    if (!ask.may_want_md5) add_content_md5(ask, bytes);
+    HttpReply reply = session_.call(ask);
+    if (reply.head.status == 400 && ask.may_want_md5) {
+      wants_md5_ = true;
+      ask.may_want_md5 = false;
+      add_content_md5(ask, bytes);
+      reply = session_.call(ask);
+    }
     if (!is_success(reply.head.status)) {
       throw status_error(subject_, reply.head.status, xml_error_code(reply));
     }
@@ -99,7 +121,7 @@ class S3Upload final : public Upload {
     if (!etag || etag->empty()) throw bad_answer(subject_, "the store gives no ETag for a part");
     const std::lock_guard lock(mutex_);
     if (parts_.size() <= index) parts_.resize(index + 1);
-    parts_[index] = {std::string(*etag), payload.md5, bytes.size()};
+    parts_[index] = {std::string(*etag), bytes.size()};
   }
 
   std::optional<ObjectInfo> finish(const Metadata&) override {
@@ -112,15 +134,15 @@ class S3Upload final : public Upload {
       return std::nullopt;
     }
     const std::string list = part_list();
-    const S3Payload payload(as_bytes(list), session_.signs_payload());
+    const MemoryBody body(as_bytes(list));
     S3Ask ask;
     ask.method = "POST";
     ask.url = url_;
     ask.query = {{"uploadId", id_}};
     ask.headers = s3_condition_headers(options_);
     ask.headers.emplace_back("Content-Type", "application/xml");
-    ask.body = &payload.body;
-    ask.payload_hash = payload.hash;
+    ask.body = &body;
+    if (session_.signs_payload()) ask.payload_hash = to_hex(Sha256::of(as_bytes(list)));
     const HttpReply reply = session_.call(ask);
     return completed(reply);
   }
@@ -147,7 +169,6 @@ class S3Upload final : public Upload {
  private:
   struct Part {
     std::string etag;
-    std::string md5;
     std::uint64_t size_bytes = 0;
   };
 
@@ -172,10 +193,15 @@ class S3Upload final : public Upload {
     return list + "</CompleteMultipartUpload>";
   }
 
-  /// As S3 and radosgw make it where nothing is encrypted: the MD5 of the parts' MD5s.
+  static void add_content_md5(S3Ask& ask, Bytes bytes) {
+    ask.headers.emplace_back("Content-MD5", s3_content_md5(bytes));
+  }
+
+  /// As S3 and radosgw make it where nothing is encrypted: the MD5 of the parts' MD5s, which
+  /// their ETags then are.
   std::string usual_etag() const {
     std::string md5s;
-    for (const Part& part : parts_) md5s += part.md5;
+    for (const Part& part : parts_) md5s += from_hex(unquoted(part.etag));
     return '"' + hex(md5_text(as_bytes(md5s))) + "-" + std::to_string(parts_.size()) + '"';
   }
 
@@ -229,16 +255,16 @@ class S3Upload final : public Upload {
   PutOptions options_;
   std::string id_;
   bool ended_ = false;
+  std::atomic<bool> wants_md5_ = false;
   std::mutex mutex_;
   std::vector<Part> parts_;
 };
 
 }  // namespace
 
-S3Payload::S3Payload(Bytes bytes, bool signs_payload)
-    : body(bytes),
-      md5(md5_text(bytes)),
-      hash(signs_payload ? to_hex(Sha256::of(bytes)) : std::string()) {}
+std::string s3_content_md5(Bytes bytes) {
+  return base64_encode(md5_text(bytes));
+}
 
 std::vector<std::pair<std::string, std::string>> s3_condition_headers(const PutOptions& options) {
   switch (options.condition) {

@@ -6,14 +6,8 @@
 
 namespace mad {
 
-/// `Content-MD5` and what else an S3 request says of its body; `hash` is for S3Ask.
-struct S3Payload {
-  explicit S3Payload(Bytes bytes, bool signs_payload);
-  MemoryBody body;
-  std::string md5;   ///< 16 bytes
-  std::string hash;  ///< empty where it is not signed
-};
-
+/// In base64, as Content-MD5.
+std::string s3_content_md5(Bytes bytes);
 /// Conditions, metadata and content type as headers.
 std::vector<std::pair<std::string, std::string>> s3_put_headers(const PutOptions& options);
 /// The condition alone.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hash/sha256.hpp"
 #include "io/fd.hpp"
 #include "transport/retry.hpp"
 #include "transport/stop.hpp"
@@ -74,9 +75,10 @@ class Upload {
  public:
   virtual ~Upload() = default;
   /// Part `index`, from 0.  All but the last have one size, which obeys the Capabilities;
-  /// the bytes need only live for the call.  A failed part is sent again; what is thrown
-  /// is final for the upload.
-  virtual void put_part(std::uint32_t index, Bytes bytes) = 0;
+  /// the bytes need only live for the call.  `sha256` is theirs, where the caller knows it
+  /// (Capabilities::part_sha256).  A failed part is sent again; what is thrown is final for
+  /// the upload.
+  virtual void put_part(std::uint32_t index, Bytes bytes, const std::optional<Digest>& sha256) = 0;
   /// Makes the parts an object, and checks that the store has as many bytes as it was
   /// sent.  `late` is metadata not known at the start, where Capabilities::late_metadata.
   /// Nothing where the condition did not hold: the upload is then aborted.
@@ -127,6 +129,8 @@ struct Capabilities {
   bool late_metadata = false;
   bool list = true;
   bool parts_in_parallel = true;
+  /// Who knows the SHA-256 of a part saves the transport a digest of its own.
+  bool part_sha256 = false;
   std::uint64_t min_part_bytes = 1;
   std::uint64_t max_part_bytes = 0;
   /// Each part but the last is a multiple of this.

@@ -72,7 +72,7 @@ void put(mad::Transport& transport, const mad::Url& url, mad::PutOptions::Condit
 
 void upload(mad::Transport& transport, const mad::Url& url) {
   const auto upload = transport.begin_upload(url, {}, 5);
-  upload->put_part(0, mad::as_bytes("bytes"));
+  upload->put_part(0, mad::as_bytes("bytes"), std::nullopt);
   static_cast<void>(upload->finish());
 }
 

@@ -224,7 +224,8 @@ class Store {
     const std::uint64_t count = (all.size() + o_.part_bytes - 1) / o_.part_bytes;
     in_parallel(count, o_.threads, *stop_, [&](std::uint64_t i) {
       upload->put_part(static_cast<std::uint32_t>(i),
-                       as_bytes(std::string_view(all).substr(i * o_.part_bytes, o_.part_bytes)));
+                       as_bytes(std::string_view(all).substr(i * o_.part_bytes, o_.part_bytes)),
+                       std::nullopt);
     });
     if (o_.hold) {
       std::cerr << "parts are there\n" << std::flush;

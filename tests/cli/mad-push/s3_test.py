@@ -1,5 +1,6 @@
 """mad-push to a real store, Ceph's radosgw, with faults and kills in between."""
 
+import hashlib
 import json
 import pathlib
 import re
@@ -137,6 +138,18 @@ class Pushing(PushCase):
         self.assert_stored(npz)
         self.assertEqual((self.report["connections"], self.report["part_bytes"]), (3, 6 * MIB))
         self.assertEqual(self.fetched_step(), 2)
+
+    def test_a_part_is_signed_with_its_digest_whatever_its_size(self):
+        npz = self.snapshot(2, 3 * MIB)
+        whole = npz.read_bytes()
+        for size in (8 * MIB, 16 * MIB, 5 * MIB):  # of the chunks' 4 MiB, and of nothing like it
+            proxy = self.through_proxy()
+            self.pushed("--part-size", size, npz, self.url)
+            sent = [seen.headers["x-amz-content-sha256"]
+                    for seen in proxy.requests(method="PUT", path="partNumber=")]
+            self.assertEqual(sorted(sent), sorted(
+                hashlib.sha256(whole[at:at + size]).hexdigest() for at in range(0, len(whole), size)))
+            S3.delete(self.bucket, self.key)
 
     def test_the_url_comes_from_the_environment_and_a_slash_keeps_the_name(self):
         npz = self.snapshot(4, name="other name.npz")

@@ -1,5 +1,6 @@
 """The calls of the s3 transport against Ceph's radosgw, and with faults in between."""
 
+import base64
 import hashlib
 import json
 import signal
@@ -194,17 +195,41 @@ class Uploads(S3Case):
         self.assertEqual((head["etag"], int(head["content-length"])),
                          (info["version"], info["size"]))
 
-    def test_parts_go_up_in_parallel_each_with_its_md5(self):
+    def parts(self):
+        return [self.data[at:at + 5 * MIB] for at in range(0, len(self.data), 5 * MIB)]
+
+    def test_parts_go_up_in_parallel_each_with_its_digest_in_the_signature(self):
         proxy = self.through_proxy()
         proxy.fail(together(3), method="PUT", times=3)
         info = self.upload("--meta", "sha256=abc")
         self.assert_stored(info)
         self.assertEqual(info["metadata"], {"sha256": "abc"})
         self.assertTrue(info["version"].endswith('-3"'))
-        for seen in proxy.requests(method="PUT"):
-            self.assertIn("content-md5", seen.headers)
+        sent = proxy.requests(method="PUT")
+        self.assertEqual({seen.headers["x-amz-content-sha256"] for seen in sent},
+                         {hashlib.sha256(part).hexdigest() for part in self.parts()})
+        for seen in sent:
+            self.assertNotIn("content-md5", seen.headers)
             self.assertNotIn("expect", seen.headers)
             self.assertNotIn("transfer-encoding", seen.headers)
+
+    def test_a_store_that_wants_the_md5_of_a_part_gets_it(self):
+        """As one with object locks does; radosgw has none that it asks for it."""
+        proxy = self.through_proxy()
+        proxy.fail(s3_error(400, "InvalidRequest"), method="PUT", path="partNumber=1&")
+        self.assert_stored(self.upload(threads=1))
+        sent = [(seen.query.split("partNumber=")[1][0], seen.headers.get("content-md5"))
+                for seen in proxy.requests(method="PUT")]
+        md5s = [base64.b64encode(hashlib.md5(part).digest()).decode() for part in self.parts()]
+        self.assertEqual(sent, [("1", None), *zip("123", md5s, strict=True)])
+
+    def test_a_part_that_is_refused_with_its_md5_too_ends_the_upload(self):
+        proxy = self.through_proxy()
+        proxy.fail(s3_error(400, "InvalidRequest"), method="PUT", times=None)
+        done = self.store("upload", self.url(), 5 * MIB, 1, stdin=self.data)
+        self.assert_refused(done, 7, "InvalidRequest", self.url())
+        self.assertEqual(len(proxy.requests(method="PUT")), 2)
+        self.assertEqual(S3.uploads(self.bucket), [])
 
     def test_keys_with_every_awkward_character(self):
         self.data = b"small"

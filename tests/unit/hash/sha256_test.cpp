@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hash/crc32.hpp"
+#include "hash/nested_sha256.hpp"
 #include "hash/sha256_blocks.hpp"
 #include "support/catch.hpp"
 
@@ -47,15 +48,15 @@ TEST_CASE("sha256_blocks: the instructions and OpenSSL reach the same state") {
   portable::sha256_blocks(slow, bytes.data(), 33);
   CHECK(fast == slow);
 
-  Sha256State one = {9, 8, 7, 6, 5, 4, 3, 2};
-  Sha256State two = fast;
-  Sha256State one_alone = one;
-  Sha256State two_alone = two;
-  sha256_blocks_twin(one, two, bytes.data(), 33);
-  portable::sha256_blocks(one_alone, bytes.data(), 33);
-  portable::sha256_blocks(two_alone, bytes.data(), 33);
-  CHECK(one == one_alone);
-  CHECK(two == two_alone);
+  std::array<Sha256State, 3> together = {Sha256State{9, 8, 7, 6, 5, 4, 3, 2}, fast,
+                                         Sha256State{0, 1, 0, 1, 0, 1, 0, 1}};
+  const std::array<Sha256State*, 3> states = {&together[0], &together[1], &together[2]};
+  for (std::size_t count = 1; count <= 3; ++count) {
+    std::array<Sha256State, 3> alone = together;
+    for (std::size_t i = 0; i < count; ++i) portable::sha256_blocks(alone[i], bytes.data(), 33);
+    sha256_blocks_same(std::span(states).first(count), bytes.data(), 33);
+    CHECK(together == alone);
+  }
 }
 
 TEST_CASE("ChunkedSha256: gives the whole's digest and every chunk's, however the bytes are cut") {
@@ -91,6 +92,35 @@ TEST_CASE("ChunkedSha256: without the chunks' digests the whole's is the same") 
 TEST_CASE("ChunkedSha256: refuses a chunk length that is no positive multiple of a block") {
   CHECK_THROWS_AS(ChunkedSha256(0), std::invalid_argument);
   CHECK_THROWS_AS(ChunkedSha256(100), std::invalid_argument);
+}
+
+TEST_CASE("NestedSha256: gives the digests of the whole and of both sizes of pieces") {
+  const auto bytes = counting_bytes(1000);
+  const auto digests_of = [](Bytes all, std::size_t length) {
+    std::vector<Digest> digests;
+    for (; !all.empty(); all = all.subspan(std::min(length, all.size()))) {
+      digests.push_back(Sha256::of(all.first(std::min(length, all.size()))));
+    }
+    return digests;
+  };
+  for (const auto& [inner, outer] : {std::pair{64, 64}, {64, 128}, {64, 192}, {128, 512}}) {
+    for (const std::size_t length : {0U, 1U, 128U, 129U, 192U, 512U, 1000U}) {
+      for (const std::size_t step : {1U, 13U, 64U, 100U, 1000U}) {
+        const Bytes all = Bytes(bytes).first(length);
+        NestedSha256 hash(inner, outer);
+        for (std::size_t at = 0; at < length; at += step) {
+          hash.update(all.subspan(at, std::min(step, length - at)));
+          REQUIRE(hash.inner().size() == hash.length_bytes() / inner);
+          REQUIRE(hash.outer().size() == hash.length_bytes() / outer);
+        }
+        REQUIRE(hash.finish() == Sha256::of(all));
+        REQUIRE(hash.inner() == digests_of(all, inner));
+        REQUIRE(hash.outer() == digests_of(all, outer));
+      }
+    }
+  }
+  CHECK_THROWS_AS(NestedSha256(64, 96), std::invalid_argument);
+  CHECK_THROWS_AS(NestedSha256(100, 200), std::invalid_argument);
 }
 
 TEST_CASE("chunk_bytes_for: grows from 4 to 16 MiB to keep the list short") {
