@@ -56,6 +56,11 @@ std::vector<ByteRange> PlacedNpz::gaps() {
   return present_.gaps(size_bytes_);
 }
 
+bool PlacedNpz::resumes(const ByteRange& range) {
+  const std::lock_guard lock(mutex_);
+  return resumed_.intersects(range);
+}
+
 std::uint64_t PlacedNpz::run_end(std::uint64_t from) {
   const std::lock_guard lock(mutex_);
   return present_.run_end(from);
@@ -117,7 +122,7 @@ bool ChunkPlacedNpz::suits(const Manifest* manifest, std::uint64_t size_bytes) {
 ChunkPlacedNpz::ChunkPlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
                                const Chunks& chunks, const RangePlan& plan,
                                const std::string& subject)
-    : PlacedNpz(publisher, object, plan), chunks_(chunks), subject_(subject), hashes_(plan.window) {
+    : PlacedNpz(publisher, object, plan), chunks_(chunks), subject_(subject) {
   const std::uint64_t chunk_bytes = chunks.chunk_bytes;
   plan_.part_bytes = (plan.part_bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
   for (std::uint64_t index = chunks.digests.size(); index-- > 0;) {
@@ -138,55 +143,74 @@ ByteRange ChunkPlacedNpz::chunk_at(std::uint64_t index) const {
 std::vector<ByteRange> ChunkPlacedNpz::missing() {
   auto missing = gaps();
   if (!missing.empty()) return missing;
-  check_resumed(unchecked_.size());
+  for (auto indices = take_unchecked(1); !indices.empty(); indices = take_unchecked(1)) {
+    check(indices);
+  }
   return gaps();
 }
 
-void ChunkPlacedNpz::write(std::size_t slot, const ByteRange& part, std::uint64_t offset,
-                           Bytes bytes) {
-  Sha256& hash = hashes_[slot];
-  if (offset == part.offset) hash = Sha256();
-  // By pieces of one chunk; the bytes are hot when they are written.
-  while (!bytes.empty()) {
-    const std::uint64_t index = offset / chunks_.chunk_bytes;
-    const ByteRange chunk = chunk_at(index);
-    const Bytes piece = bytes.first(
-        static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), chunk.end() - offset)));
-    hash.update(piece);
-    place(offset, piece);
-    offset += piece.size();
-    bytes = bytes.subspan(piece.size());
-    if (offset < chunk.end()) continue;
-    const Digest found = hash.finish();
-    if (found != chunks_.digests[index]) {
-      throw chunk_mismatch(subject_, index, chunk.offset, chunk.length, chunks_.digests[index],
-                           found);
+void ChunkPlacedNpz::write(std::size_t, const ByteRange& part, std::uint64_t offset, Bytes bytes) {
+  place(offset, bytes);
+  const std::uint64_t end = offset + bytes.size();
+  if (end < part.end()) return;
+  keep(part);
+  {
+    const std::lock_guard lock(unchecked_mutex_);
+    for (std::uint64_t at = part.offset; at < part.end(); at += chunks_.chunk_bytes) {
+      unchecked_.push_back(at / chunks_.chunk_bytes);
     }
-    hash = Sha256();
   }
-  if (offset == part.end()) keep(part);
+  check(take_unchecked(Sha256::lanes()));
 }
 
 void ChunkPlacedNpz::done(std::size_t, const ByteRange&) {
-  // Some of them for each part that has come, while the others come.
-  constexpr std::size_t k_beside = 4;
-  check_resumed(k_beside);
   publisher_.written_to(run_end(0));
 }
 
-void ChunkPlacedNpz::check_resumed(std::size_t most) {
-  for (; most > 0 && !unchecked_.empty(); --most) {
-    const std::uint64_t index = unchecked_.back();
-    unchecked_.pop_back();
-    const ByteRange chunk = chunk_at(index);
-    Sha256 hash;
-    for_each_placed(chunk.offset, chunk.end(), [&hash](Bytes bytes) { hash.update(bytes); });
-    if (hash.finish() == chunks_.digests[index]) continue;
-    log_note(printable(publisher_.path()) + ": what an earlier fetch left is damaged at bytes " +
-             std::to_string(chunk.offset) + " to " + std::to_string(chunk.end()) +
-             "; fetching them anew");
-    forget(chunk);
+std::vector<std::uint64_t> ChunkPlacedNpz::take_unchecked(std::size_t least) {
+  const std::lock_guard lock(unchecked_mutex_);
+  if (unchecked_.size() < least) return {};
+  const auto first =
+      unchecked_.end() - static_cast<std::ptrdiff_t>(std::min(unchecked_.size(), Sha256::lanes()));
+  std::vector<std::uint64_t> taken(first, unchecked_.end());
+  unchecked_.erase(first, unchecked_.end());
+  return taken;
+}
+
+void ChunkPlacedNpz::check(const std::vector<std::uint64_t>& indices) {
+  if (indices.empty()) return;
+  std::unique_ptr<RangeDigester> digester;
+  {
+    const std::lock_guard lock(unchecked_mutex_);
+    if (!digesters_.empty()) {
+      digester = std::move(digesters_.back());
+      digesters_.pop_back();
+    }
   }
+  if (!digester) digester = std::make_unique<RangeDigester>();
+  std::vector<RangeDigester::Range> ranges;
+  for (const std::uint64_t index : indices) {
+    ranges.push_back({chunk_at(index).offset, chunk_at(index).length});
+  }
+  const auto found = digester->digest(publisher_.npz_fd(), ranges, printable(publisher_.path()),
+                                      [](std::uint64_t) { check_interrupted(); });
+  for (std::size_t i = 0; i < indices.size(); ++i) settle(indices[i], found[i]);
+  const std::lock_guard lock(unchecked_mutex_);
+  digesters_.push_back(std::move(digester));
+}
+
+void ChunkPlacedNpz::settle(std::uint64_t index, const Digest& found) {
+  if (found == chunks_.digests[index]) return;
+  const ByteRange chunk = chunk_at(index);
+  const bool was_left = resumes(chunk);
+  forget(chunk);
+  if (!was_left) {
+    throw chunk_mismatch(subject_, index, chunk.offset, chunk.length, chunks_.digests[index],
+                         found);
+  }
+  log_note(printable(publisher_.path()) + ": what an earlier fetch left is damaged at bytes " +
+           std::to_string(chunk.offset) + " to " + std::to_string(chunk.end()) +
+           "; fetching them anew");
 }
 
 }  // namespace mad

@@ -8,7 +8,7 @@
 
 #include "exchange/partial_file.hpp"
 #include "exchange/ranged_npz.hpp"
-#include "hash/sha256.hpp"
+#include "hash/chunk_digests.hpp"
 #include "manifest/manifest.hpp"
 #include "snapshot/publish.hpp"
 
@@ -34,6 +34,8 @@ class PlacedNpz : public RangedNpz {
   void keep(const ByteRange& part);
   void forget(const ByteRange& range);
   std::vector<ByteRange> gaps();
+  /// Whether an earlier fetch left some of it.
+  bool resumes(const ByteRange& range);
   /// Up to where nothing is missing from `from` on.
   std::uint64_t run_end(std::uint64_t from);
   /// Calls `take` with [begin, end) of the file, a cacheful at a time.
@@ -74,9 +76,10 @@ class WholePlacedNpz final : public PlacedNpz {
   Digest sha256_{};
 };
 
-/// Held against the manifest's `chunks`, by the thread that brings them, and by nothing
+/// Held against the manifest's `chunks`, by the threads that bring them, and by nothing
 /// else: the digest of the whole would be one processor's work, and take longer than the
-/// network.  A chunk of an earlier fetch that is wrong is read again.
+/// network.  As many at once as are digested fastest, read back from the file.  A chunk of an
+/// earlier fetch that is wrong is read again.
 class ChunkPlacedNpz final : public PlacedNpz {
  public:
   /// Whether `manifest` promises chunks of just so many bytes.
@@ -86,21 +89,25 @@ class ChunkPlacedNpz final : public PlacedNpz {
   ChunkPlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const Chunks& chunks,
                  const RangePlan& plan, const std::string& subject);
 
+  /// This and write() throw where a chunk that came is not what it should be.
   std::vector<ByteRange> missing() override;
-  /// Throws where a chunk is not what it should be.
   void write(std::size_t slot, const ByteRange& part, std::uint64_t offset, Bytes bytes) override;
   void done(std::size_t slot, const ByteRange& part) override;
 
  private:
   ByteRange chunk_at(std::uint64_t index) const;
-  void check_resumed(std::size_t most);
+  /// At least `least` chunks, taken off `unchecked_`, or none.
+  std::vector<std::uint64_t> take_unchecked(std::size_t least);
+  void check(const std::vector<std::uint64_t>& indices);
+  void settle(std::uint64_t index, const Digest& found);
 
   const Chunks& chunks_;
   std::string subject_;
-  /// Of the chunk that is on its way, a slot.
-  std::vector<Sha256> hashes_;
-  /// Chunks of an earlier fetch, the next one last.
+  std::mutex unchecked_mutex_;
+  /// Chunks that are there, each of an earlier fetch or of this one.
   std::vector<std::uint64_t> unchecked_;
+  /// Those that rest from one check to the next.
+  std::vector<std::unique_ptr<RangeDigester>> digesters_;
 };
 
 }  // namespace mad

@@ -13,11 +13,10 @@
 namespace mad {
 namespace {
 
-/// Two of them stay in a second-level cache between reading and digesting.
-constexpr std::size_t k_stride_bytes = std::size_t{128} << 10U;
+/// All that is read at once stays in a second-level cache between reading and digesting.
+constexpr std::size_t k_lanes_bytes = std::size_t{512} << 10U;
 
-/// Digests a file's chunks two at a time, so that their instructions interleave; whichever
-/// thread is free takes the next two.
+/// Digests a file's chunks; whichever thread is free takes the next few.
 class FileDigests {
  public:
   FileDigests(int file, std::uint64_t size_bytes, std::uint64_t chunk_bytes,
@@ -30,9 +29,11 @@ class FileDigests {
         digests_(static_cast<std::size_t>((size_bytes + chunk_bytes - 1) / chunk_bytes)) {}
 
   std::vector<Digest> run(unsigned threads) {
-    const std::size_t useful = (digests_.size() + 1) / 2;
+    // As many at once as there are, where all threads get some.
+    at_once_ =
+        std::clamp<std::size_t>((digests_.size() + threads - 1) / threads, 1, Sha256::lanes());
     std::vector<std::thread> others;
-    for (std::size_t i = 1; i < std::min<std::size_t>(threads, useful); ++i) {
+    for (std::size_t i = 1; i < threads && i * at_once_ < digests_.size(); ++i) {
       others.emplace_back([this] { work(); });
     }
     work();
@@ -42,21 +43,13 @@ class FileDigests {
   }
 
  private:
-  /// What is left to read of a chunk.
-  struct Cursor {
-    std::uint64_t offset = 0;
-    std::uint64_t left = 0;
-    std::unique_ptr<std::byte[]> buffer =
-        std::make_unique_for_overwrite<std::byte[]>(k_stride_bytes);
-  };
-
   void work() noexcept {
     try {
-      std::array<Cursor, 2> cursors;
+      RangeDigester digester;
       for (;;) {
-        const std::size_t first = next_.fetch_add(2);
+        const std::size_t first = next_.fetch_add(at_once_);
         if (first >= digests_.size()) return;
-        digest_two(first, cursors);
+        digest_some(digester, first);
       }
     } catch (...) {
       next_ = digests_.size();
@@ -65,32 +58,16 @@ class FileDigests {
     }
   }
 
-  void digest_two(std::size_t first, std::array<Cursor, 2>& cursors) {
-    std::array<Sha256, 2> hashes;
-    for (std::size_t i = 0; i < 2; ++i) {
-      cursors[i].offset = std::min(size_bytes_, (first + i) * chunk_bytes_);
-      cursors[i].left = std::min(chunk_bytes_, size_bytes_ - cursors[i].offset);
+  void digest_some(RangeDigester& digester, std::size_t first) {
+    std::vector<RangeDigester::Range> ranges;
+    for (std::size_t i = first; i < std::min(first + at_once_, digests_.size()); ++i) {
+      ranges.push_back({i * chunk_bytes_, std::min(chunk_bytes_, size_bytes_ - i * chunk_bytes_)});
     }
-    for (;;) {
-      const Bytes one = read(cursors[0]);
-      const Bytes two = read(cursors[1]);
-      if (one.empty() && two.empty()) break;
-      Sha256::update_pair(hashes[0], one, hashes[1], two);
+    const auto found = digester.digest(file_, ranges, subject_, [this](std::uint64_t bytes) {
       const std::lock_guard lock(mutex_);
-      progress_(one.size() + two.size());
-    }
-    digests_[first] = hashes[0].finish();
-    if (first + 1 < digests_.size()) digests_[first + 1] = hashes[1].finish();
-  }
-
-  Bytes read(Cursor& cursor) const {
-    const MutableBytes room(cursor.buffer.get(), static_cast<std::size_t>(std::min<std::uint64_t>(
-                                                     k_stride_bytes, cursor.left)));
-    if (room.empty()) return room;
-    const std::size_t n = pread_full(file_, room, cursor.offset, subject_);
-    cursor.offset += n;
-    cursor.left = n < room.size() ? 0 : cursor.left - n;
-    return room.first(n);
+      progress_(bytes);
+    });
+    std::copy(found.begin(), found.end(), digests_.begin() + static_cast<std::ptrdiff_t>(first));
   }
 
   int file_;
@@ -99,6 +76,7 @@ class FileDigests {
   const std::function<void(std::uint64_t)>& progress_;
   const std::string& subject_;
   std::vector<Digest> digests_;
+  std::size_t at_once_ = 1;
   std::atomic<std::size_t> next_ = 0;
   std::mutex mutex_;
   std::exception_ptr failure_;
@@ -106,21 +84,54 @@ class FileDigests {
 
 }  // namespace
 
+RangeDigester::RangeDigester()
+    : buffer_(std::make_unique_for_overwrite<std::byte[]>(k_lanes_bytes)) {}
+
+std::vector<Digest> RangeDigester::digest(int file, std::span<const Range> ranges,
+                                          const std::string& subject,
+                                          const std::function<void(std::uint64_t)>& progress) {
+  const std::size_t stride = k_lanes_bytes / std::max<std::size_t>(ranges.size(), 2);
+  std::vector<Sha256> hashes(ranges.size());
+  for (std::uint64_t done = 0;; done += stride) {
+    std::array<Sha256*, Sha256::k_most_lanes> active{};
+    std::array<Bytes, Sha256::k_most_lanes> bytes{};
+    std::size_t count = 0;
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      if (done >= ranges[i].length) continue;
+      const MutableBytes room(
+          buffer_.get() + count * stride,
+          static_cast<std::size_t>(std::min<std::uint64_t>(stride, ranges[i].length - done)));
+      const std::size_t n = pread_full(file, room, ranges[i].offset + done, subject);
+      active[count] = &hashes[i];
+      bytes[count] = room.first(n);
+      sum += n;
+      ++count;
+    }
+    if (sum == 0) break;
+    Sha256::update_each(std::span(active).first(count), std::span(bytes).first(count));
+    progress(sum);
+  }
+  std::vector<Digest> digests;
+  for (Sha256& hash : hashes) digests.push_back(hash.finish());
+  return digests;
+}
+
 std::vector<Digest> digest_chunks(Bytes bytes, std::uint64_t chunk_bytes) {
   std::vector<Digest> digests;
-  const auto next = [&] {
-    const Bytes chunk =
-        bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, bytes.size())));
-    bytes = bytes.subspan(chunk.size());
-    return chunk;
-  };
   while (!bytes.empty()) {
-    const Bytes one = next();
-    const Bytes two = next();
-    std::array<Sha256, 2> hashes;
-    Sha256::update_pair(hashes[0], one, hashes[1], two);
-    digests.push_back(hashes[0].finish());
-    if (!two.empty()) digests.push_back(hashes[1].finish());
+    std::array<Sha256, Sha256::k_most_lanes> hashes;
+    std::array<Sha256*, Sha256::k_most_lanes> chosen{};
+    std::array<Bytes, Sha256::k_most_lanes> chunks{};
+    std::size_t count = 0;
+    for (; count < Sha256::lanes() && !bytes.empty(); ++count) {
+      chosen[count] = &hashes[count];
+      chunks[count] =
+          bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk_bytes, bytes.size())));
+      bytes = bytes.subspan(chunks[count].size());
+    }
+    Sha256::update_each(std::span(chosen).first(count), std::span(chunks).first(count));
+    for (std::size_t i = 0; i < count; ++i) digests.push_back(hashes[i].finish());
   }
   return digests;
 }

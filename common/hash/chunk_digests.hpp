@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,12 +15,30 @@
 
 namespace mad {
 
+/// Digests ranges of a file, up to Sha256::lanes() of them at once, in half a megabyte of memory.
+class RangeDigester {
+ public:
+  struct Range {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+  };
+
+  RangeDigester();
+  /// One digest for each of at most Sha256::lanes() ranges.  Where the file is shorter, it is of
+  /// what is there.  `progress` gets counts of bytes.  Errors name `subject`.
+  std::vector<Digest> digest(int file, std::span<const Range> ranges, const std::string& subject,
+                             const std::function<void(std::uint64_t)>& progress);
+
+ private:
+  std::unique_ptr<std::byte[]> buffer_;
+};
+
 /// SHA-256 of each consecutive `chunk_bytes` of `bytes`, the last one shorter; without the
 /// digest of the whole, which alone keeps a second processor from helping.
 std::vector<Digest> digest_chunks(Bytes bytes, std::uint64_t chunk_bytes);
 
-/// The same of the first `size_bytes` of `file`, by `threads` threads, in less than a megabyte
-/// of memory each.  Where the file is shorter, the digests are of what is there.  `progress` gets
+/// The same of the first `size_bytes` of `file`, by `threads` threads with a RangeDigester
+/// each.  Where the file is shorter, the digests are of what is there.  `progress` gets
 /// counts of bytes, from one thread at a time.  Errors name `subject`.
 std::vector<Digest> digest_file_chunks(int file, std::uint64_t size_bytes,
                                        std::uint64_t chunk_bytes, unsigned threads,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "hash/sha256_avx512.hpp"
 #include "hash/sha256_blocks.hpp"
 
 namespace mad {
@@ -13,6 +14,8 @@ constexpr std::array<std::uint32_t, 8> k_initial = {0x6a09e667, 0xbb67ae85, 0x3c
                                                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 constexpr std::size_t k_block = 64;
 constexpr std::size_t k_most_same = 3;
+/// Fewer are sooner done by twos.
+constexpr std::size_t k_worth_avx512 = 11;
 
 }  // namespace
 
@@ -103,17 +106,34 @@ void Sha256::update_same(std::span<Sha256* const> hashes, Bytes bytes) {
   }
 }
 
-void Sha256::update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others) {
-  if (one.length_bytes_ % k_block == 0 && two.length_bytes_ % k_block == 0) {
-    const std::size_t blocks = std::min(bytes.size(), others.size()) / k_block;
-    sha256_blocks_pair(one.state_, bytes.data(), two.state_, others.data(), blocks);
-    one.length_bytes_ += blocks * k_block;
-    two.length_bytes_ += blocks * k_block;
-    bytes = bytes.subspan(blocks * k_block);
-    others = others.subspan(blocks * k_block);
+std::size_t Sha256::lanes() {
+  return sha256_gains_by_avx512() ? k_avx512_lanes : 2;
+}
+
+void Sha256::update_each(std::span<Sha256* const> hashes, std::span<const Bytes> bytes) {
+  const std::size_t count = hashes.size();
+  if (count > k_most_lanes) throw std::invalid_argument("Sha256: too many at once");
+  std::array<Sha256State*, k_most_lanes> states{};
+  std::array<const std::byte*, k_most_lanes> data{};
+  std::size_t shared = count < 2 ? 0 : SIZE_MAX;
+  for (std::size_t i = 0; i < count; ++i) {
+    states[i] = &hashes[i]->state_;
+    data[i] = bytes[i].data();
+    const bool is_between_blocks = hashes[i]->length_bytes_ % k_block == 0;
+    shared = std::min(shared, is_between_blocks ? bytes[i].size() / k_block : 0);
   }
-  one.update(bytes);
-  two.update(others);
+  if (shared > 0 && count >= k_worth_avx512 && sha256_gains_by_avx512()) {
+    sha256_blocks_avx512(std::span(states).first(count), std::span(data).first(count), shared);
+  } else if (shared > 0) {
+    for (std::size_t i = 0; i + 1 < count; i += 2) {
+      sha256_blocks_pair(*states[i], data[i], *states[i + 1], data[i + 1], shared);
+    }
+    if (count % 2 != 0) sha256_blocks(*states[count - 1], data[count - 1], shared);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    hashes[i]->length_bytes_ += shared * k_block;
+    hashes[i]->update(bytes[i].subspan(shared * k_block));
+  }
 }
 
 ChunkedSha256::ChunkedSha256(std::uint64_t chunk_bytes, ChunkDigests chunks)

@@ -35,8 +35,12 @@ class Sha256 {
   /// The same bytes into up to three, which are at the same place in a block: with the SHA
   /// instructions two cost half as much again as one, for they share the message schedule.
   static void update_same(std::span<Sha256* const> hashes, Bytes bytes);
-  /// Both at once: the instructions for one fill the latency of the other's.
-  static void update_pair(Sha256& one, Bytes bytes, Sha256& two, Bytes others);
+  /// Into each its own bytes, which are best of one length: so many at once that the
+  /// instructions for one fill the latency of the others'.
+  static void update_each(std::span<Sha256* const> hashes, std::span<const Bytes> bytes);
+  /// The most that update_each() takes, and how many of them make it fastest here.
+  static constexpr std::size_t k_most_lanes = 16;
+  static std::size_t lanes();
 
  private:
   std::array<std::uint32_t, 8> state_;

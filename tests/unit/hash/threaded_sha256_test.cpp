@@ -72,24 +72,26 @@ TEST_CASE("ChunkedSha256: keeps a place for each chunk that somebody else digest
   CHECK(hash.chunks()[1] == Sha256::of(Bytes(bytes).subspan(256, 256)));
 }
 
-TEST_CASE("Sha256::update_pair: is two updates, whatever the lengths") {
-  const auto bytes = varied_bytes(1000);
-  for (const std::size_t one_length : {0U, 1U, 64U, 100U, 640U}) {
-    for (const std::size_t two_length : {0U, 63U, 64U, 333U}) {
-      Sha256 one;
-      Sha256 two;
-      for (int round = 0; round < 3; ++round) {
-        Sha256::update_pair(one, Bytes(bytes).first(one_length), two,
-                            Bytes(bytes).subspan(500, two_length));
+TEST_CASE("Sha256::update_each: is an update of each, however many and whatever their lengths") {
+  const auto bytes = varied_bytes(4000);
+  for (std::size_t count = 0; count <= Sha256::k_most_lanes; ++count) {
+    for (const std::size_t length : {0U, 1U, 64U, 100U, 640U}) {
+      for (const std::size_t shorter : {0U, 1U, 64U, 300U}) {
+        std::vector<Sha256> together(count);
+        std::vector<Sha256> alone(count);
+        std::vector<Sha256*> hashes;
+        std::vector<Bytes> each;
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::size_t own = i + 1 == count ? length - std::min(length, shorter) : length;
+          hashes.push_back(&together[i]);
+          each.push_back(Bytes(bytes).subspan(97 * i, own));
+        }
+        for (int round = 0; round < 3; ++round) {
+          Sha256::update_each(hashes, each);
+          for (std::size_t i = 0; i < count; ++i) alone[i].update(each[i]);
+        }
+        for (std::size_t i = 0; i < count; ++i) REQUIRE(together[i].finish() == alone[i].finish());
       }
-      Sha256 one_alone;
-      Sha256 two_alone;
-      for (int round = 0; round < 3; ++round) {
-        one_alone.update(Bytes(bytes).first(one_length));
-        two_alone.update(Bytes(bytes).subspan(500, two_length));
-      }
-      REQUIRE(one.finish() == one_alone.finish());
-      REQUIRE(two.finish() == two_alone.finish());
     }
   }
 }
