@@ -193,7 +193,7 @@ void ChunkPlacedNpz::check(const std::vector<std::uint64_t>& indices) {
     ranges.push_back({chunk_at(index).offset, chunk_at(index).length});
   }
   const auto found = digester->digest(publisher_.npz_fd(), ranges, printable(publisher_.path()),
-                                      [](std::uint64_t) { check_interrupted(); });
+                                      [](std::size_t, Bytes) { check_interrupted(); });
   for (std::size_t i = 0; i < indices.size(); ++i) settle(indices[i], found[i]);
   const std::lock_guard lock(unchecked_mutex_);
   digesters_.push_back(std::move(digester));

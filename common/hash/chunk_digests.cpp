@@ -1,5 +1,7 @@
 #include "hash/chunk_digests.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -63,9 +65,9 @@ class FileDigests {
     for (std::size_t i = first; i < std::min(first + at_once_, digests_.size()); ++i) {
       ranges.push_back({i * chunk_bytes_, std::min(chunk_bytes_, size_bytes_ - i * chunk_bytes_)});
     }
-    const auto found = digester.digest(file_, ranges, subject_, [this](std::uint64_t bytes) {
+    const auto found = digester.digest(file_, ranges, subject_, [this](std::size_t, Bytes bytes) {
       const std::lock_guard lock(mutex_);
-      progress_(bytes);
+      progress_(bytes.size());
     });
     std::copy(found.begin(), found.end(), digests_.begin() + static_cast<std::ptrdiff_t>(first));
   }
@@ -89,28 +91,32 @@ RangeDigester::RangeDigester()
 
 std::vector<Digest> RangeDigester::digest(int file, std::span<const Range> ranges,
                                           const std::string& subject,
-                                          const std::function<void(std::uint64_t)>& progress) {
+                                          const std::function<void(std::size_t, Bytes)>& seen) {
   const std::size_t stride = k_lanes_bytes / std::max<std::size_t>(ranges.size(), 2);
   std::vector<Sha256> hashes(ranges.size());
+  // They are read in turns, which readahead does not take for a sequence.
+  for (const Range& range : ranges) {
+    posix_fadvise(file, static_cast<off_t>(range.offset), static_cast<off_t>(range.length),
+                  POSIX_FADV_WILLNEED);
+  }
   for (std::uint64_t done = 0;; done += stride) {
     std::array<Sha256*, Sha256::k_most_lanes> active{};
     std::array<Bytes, Sha256::k_most_lanes> bytes{};
     std::size_t count = 0;
-    std::uint64_t sum = 0;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       if (done >= ranges[i].length) continue;
       const MutableBytes room(
           buffer_.get() + count * stride,
           static_cast<std::size_t>(std::min<std::uint64_t>(stride, ranges[i].length - done)));
       const std::size_t n = pread_full(file, room, ranges[i].offset + done, subject);
+      if (n == 0) continue;
       active[count] = &hashes[i];
       bytes[count] = room.first(n);
-      sum += n;
+      seen(i, bytes[count]);
       ++count;
     }
-    if (sum == 0) break;
+    if (count == 0) break;
     Sha256::update_each(std::span(active).first(count), std::span(bytes).first(count));
-    progress(sum);
   }
   std::vector<Digest> digests;
   for (Sha256& hash : hashes) digests.push_back(hash.finish());

@@ -25,9 +25,9 @@ class RangeDigester {
 
   RangeDigester();
   /// One digest for each of at most Sha256::lanes() ranges.  Where the file is shorter, it is of
-  /// what is there.  `progress` gets counts of bytes.  Errors name `subject`.
+  /// what is there.  `seen` gets all that is read, of each range in order.  Errors name `subject`.
   std::vector<Digest> digest(int file, std::span<const Range> ranges, const std::string& subject,
-                             const std::function<void(std::uint64_t)>& progress);
+                             const std::function<void(std::size_t range, Bytes bytes)>& seen);
 
  private:
   std::unique_ptr<std::byte[]> buffer_;
