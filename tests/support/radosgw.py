@@ -17,6 +17,7 @@ One server serves a whole test file: it takes about a second to start.
 """
 
 import collections
+import glob
 import hashlib
 import hmac
 import http.client
@@ -68,6 +69,7 @@ mon_data_avail_crit = 0
 mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 1000
 osd_objectstore = memstore
+osd_class_dir = {classes}
 memstore_device_bytes = {capacity}
 osd_max_object_name_len = 256
 osd_max_object_namespace_len = 64
@@ -89,6 +91,12 @@ rgw_sts_key = abcdefghijklmnop
 rgw_gc_obj_min_wait = 1
 rgw_gc_processor_period = 5
 """
+
+
+def class_directory():
+    """Where the OSD's classes are; Debian's Ceph 18 looks for them below its own directory."""
+    found = glob.glob("/usr/lib/*/rados-classes") + glob.glob("/usr/lib*/rados-classes")
+    return found[0] if found else ""
 
 
 class RadosGW:
@@ -289,7 +297,7 @@ class RadosGW:
         configuration = directory / "ceph.conf"
         configuration.write_text(CONFIGURATION.format(
             fsid=fsid, mon_port=mon_port, directory=directory, endpoints=endpoints,
-            capacity=self.capacity_bytes))
+            capacity=self.capacity_bytes, classes=class_directory()))
         for name in ("mon", "osd", "rgw"):
             (directory / name).mkdir()
         ceph = ["-c", configuration]

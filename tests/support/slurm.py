@@ -11,6 +11,7 @@ Needs root, as slurmd does.  Everything stays on the loopback.
 import os
 import re
 import socket
+import subprocess
 
 from daemons import Daemons, listens, start_on_free_ports
 
@@ -59,6 +60,9 @@ KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """)
+        # From 23.11 on slurmd wants a control group of its own, which a container may not have.
+        if slurm_version() >= (23, 11):
+            (place / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         self.daemons.environment["SLURM_CONF"] = str(self.conf)
         self.daemons.start("munged", ["munged", "--foreground", "--force", *(
             f"--{name}={place}/munge/{name}" for name in ("socket", "pid-file", "log-file",
@@ -94,6 +98,11 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
     def state(self, job):
         found = re.search(rb"JobState=(\w+)", self.run("scontrol", "show", "job", job))
         return found.group(1).decode()
+
+
+def slurm_version():
+    said = subprocess.run(["slurmd", "-V"], capture_output=True, check=True, text=True).stdout
+    return tuple(int(number) for number in re.search(r"(\d+)\.(\d+)", said).groups())
 
 
 def free_ports(count):
