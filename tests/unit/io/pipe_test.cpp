@@ -104,5 +104,25 @@ TEST_CASE("release_pages: what is given back reads as zeros, and the rest stays"
   }
 }
 
+TEST_CASE("FdSource: nothing of a pipe stays behind where the file takes no splice") {
+  const TemporaryDirectory here;
+  // Linux splices into no file that is open to append.
+  const std::string path = here.path() + "/appended";
+  const Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  REQUIRE(file);
+  Pipe pipe;
+  FdSource source(pipe.out.get(), "a pipe");
+  std::string whole;
+  for (int round = 0; round < 3; ++round) {
+    const std::string text(40'000, static_cast<char>('a' + round));
+    write_full(pipe.in.get(), as_bytes(text), "a pipe");
+    for (std::size_t done = 0; done < text.size();) {
+      done += source.read_into_file(file.get(), whole.size() + done, text.size() - done, path);
+    }
+    whole += text;
+  }
+  CHECK(content(file.get()) == whole);
+}
+
 }  // namespace
 }  // namespace mad
