@@ -189,6 +189,7 @@ void ChunkPlacedNpz::check(const std::vector<std::uint64_t>& indices) {
   }
   if (!digester) digester = std::make_unique<RangeDigester>();
   std::vector<RangeDigester::Range> ranges;
+  ranges.reserve(indices.size());
   for (const std::uint64_t index : indices) {
     ranges.push_back({chunk_at(index).offset, chunk_at(index).length});
   }

@@ -119,6 +119,7 @@ std::vector<Digest> RangeDigester::digest(int file, std::span<const Range> range
     Sha256::update_each(std::span(active).first(count), std::span(bytes).first(count));
   }
   std::vector<Digest> digests;
+  digests.reserve(hashes.size());
   for (Sha256& hash : hashes) digests.push_back(hash.finish());
   return digests;
 }
