@@ -21,8 +21,7 @@ PlacedNpz::PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
     : publisher_(publisher),
       size_bytes_(object.size_bytes),
       plan_(plan),
-      partial_(PartialFile::open(publisher.path(), object.identity, object.size_bytes)),
-      buffer_(std::make_unique_for_overwrite<std::byte[]>(k_hash_bytes)) {
+      partial_(PartialFile::open(publisher.path(), object.identity, object.size_bytes)) {
   if (partial_) {
     present_ = resumed_ = partial_->parts();
     publisher_.adopt(partial_->share());
@@ -66,24 +65,11 @@ std::uint64_t PlacedNpz::run_end(std::uint64_t from) {
   return present_.run_end(from);
 }
 
-template <class Take>
-void PlacedNpz::for_each_placed(std::uint64_t begin, std::uint64_t end, Take take) {
-  while (begin < end) {
-    check_interrupted();
-    const MutableBytes into(buffer_.get(), static_cast<std::size_t>(
-                                               std::min<std::uint64_t>(k_hash_bytes, end - begin)));
-    if (pread_full(publisher_.npz_fd(), into, begin, publisher_.path()) != into.size()) {
-      throw Error(ExitCode::io, "io-error", printable(publisher_.path()),
-                  "what was fetched was cut off by another process");
-    }
-    take(into);
-    begin += into.size();
-  }
-}
-
 WholePlacedNpz::WholePlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
                                const Manifest* manifest, const RangePlan& plan)
-    : PlacedNpz(publisher, object, plan), manifest_(manifest) {}
+    : PlacedNpz(publisher, object, plan),
+      manifest_(manifest),
+      buffer_(std::make_unique_for_overwrite<std::byte[]>(k_hash_bytes)) {}
 
 std::vector<ByteRange> WholePlacedNpz::missing() {
   for (;;) {
@@ -108,8 +94,17 @@ void WholePlacedNpz::done(std::size_t, const ByteRange&) {
 }
 
 void WholePlacedNpz::hash_on() {
-  const std::uint64_t from = hash_.length_bytes();
-  for_each_placed(from, run_end(from), [this](Bytes bytes) { hash_.update(bytes); });
+  const std::uint64_t end = run_end(hash_.length_bytes());
+  for (std::uint64_t at = hash_.length_bytes(); at < end; at = hash_.length_bytes()) {
+    check_interrupted();
+    const MutableBytes room(
+        buffer_.get(), static_cast<std::size_t>(std::min<std::uint64_t>(k_hash_bytes, end - at)));
+    if (pread_full(publisher_.npz_fd(), room, at, publisher_.path()) != room.size()) {
+      throw Error(ExitCode::io, "io-error", printable(publisher_.path()),
+                  "what was fetched was cut off by another process");
+    }
+    hash_.update(room);
+  }
   publisher_.written_to(hash_.length_bytes());
 }
 
@@ -188,11 +183,9 @@ void ChunkPlacedNpz::check(const std::vector<std::uint64_t>& indices) {
     }
   }
   if (!digester) digester = std::make_unique<RangeDigester>();
-  std::vector<RangeDigester::Range> ranges;
+  std::vector<ByteRange> ranges;
   ranges.reserve(indices.size());
-  for (const std::uint64_t index : indices) {
-    ranges.push_back({chunk_at(index).offset, chunk_at(index).length});
-  }
+  for (const std::uint64_t index : indices) ranges.push_back(chunk_at(index));
   const auto found = digester->digest(publisher_.npz_fd(), ranges, printable(publisher_.path()),
                                       [](std::size_t, Bytes) { check_interrupted(); });
   for (std::size_t i = 0; i < indices.size(); ++i) settle(indices[i], found[i]);

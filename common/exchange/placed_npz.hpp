@@ -38,9 +38,6 @@ class PlacedNpz : public RangedNpz {
   bool resumes(const ByteRange& range);
   /// Up to where nothing is missing from `from` on.
   std::uint64_t run_end(std::uint64_t from);
-  /// Calls `take` with [begin, end) of the file, a cacheful at a time.
-  template <class Take>
-  void for_each_placed(std::uint64_t begin, std::uint64_t end, Take take);
 
   SnapshotPublisher& publisher_;
   std::uint64_t size_bytes_;
@@ -50,7 +47,6 @@ class PlacedNpz : public RangedNpz {
 
  private:
   std::unique_ptr<PartialFile> partial_;
-  std::unique_ptr<std::byte[]> buffer_;
   std::mutex mutex_;
   RangeSet present_;
 };
@@ -72,6 +68,7 @@ class WholePlacedNpz final : public PlacedNpz {
   void hash_on();
 
   const Manifest* manifest_;
+  std::unique_ptr<std::byte[]> buffer_;
   Sha256 hash_;
   Digest sha256_{};
 };

@@ -4,13 +4,9 @@
 #include <map>
 #include <vector>
 
-namespace mad {
+#include "io/byte_range.hpp"
 
-struct ByteRange {
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-  std::uint64_t end() const { return offset + length; }
-};
+namespace mad {
 
 /// Which bytes of an object are there.
 class RangeSet {

@@ -61,7 +61,7 @@ class FileDigests {
   }
 
   void digest_some(RangeDigester& digester, std::size_t first) {
-    std::vector<RangeDigester::Range> ranges;
+    std::vector<ByteRange> ranges;
     for (std::size_t i = first; i < std::min(first + at_once_, digests_.size()); ++i) {
       ranges.push_back({i * chunk_bytes_, std::min(chunk_bytes_, size_bytes_ - i * chunk_bytes_)});
     }
@@ -89,13 +89,13 @@ class FileDigests {
 RangeDigester::RangeDigester()
     : buffer_(std::make_unique_for_overwrite<std::byte[]>(k_lanes_bytes)) {}
 
-std::vector<Digest> RangeDigester::digest(int file, std::span<const Range> ranges,
+std::vector<Digest> RangeDigester::digest(int file, std::span<const ByteRange> ranges,
                                           const std::string& subject,
                                           const std::function<void(std::size_t, Bytes)>& seen) {
   const std::size_t stride = k_lanes_bytes / std::max<std::size_t>(ranges.size(), 2);
   std::vector<Sha256> hashes(ranges.size());
   // They are read in turns, which readahead does not take for a sequence.
-  for (const Range& range : ranges) {
+  for (const ByteRange& range : ranges) {
     posix_fadvise(file, static_cast<off_t>(range.offset), static_cast<off_t>(range.length),
                   POSIX_FADV_WILLNEED);
   }

@@ -11,6 +11,7 @@
 
 #include "hash/sha256.hpp"
 #include "io/bounded_queue.hpp"
+#include "io/byte_range.hpp"
 #include "io/fd.hpp"
 
 namespace mad {
@@ -18,15 +19,11 @@ namespace mad {
 /// Digests ranges of a file, up to Sha256::lanes() of them at once, in half a megabyte of memory.
 class RangeDigester {
  public:
-  struct Range {
-    std::uint64_t offset = 0;
-    std::uint64_t length = 0;
-  };
-
   RangeDigester();
   /// One digest for each of at most Sha256::lanes() ranges.  Where the file is shorter, it is of
   /// what is there.  `seen` gets all that is read, of each range in order.  Errors name `subject`.
-  std::vector<Digest> digest(int file, std::span<const Range> ranges, const std::string& subject,
+  std::vector<Digest> digest(int file, std::span<const ByteRange> ranges,
+                             const std::string& subject,
                              const std::function<void(std::size_t range, Bytes bytes)>& seen);
 
  private:
