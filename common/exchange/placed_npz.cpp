@@ -182,7 +182,7 @@ void ChunkPlacedNpz::check(const std::vector<std::uint64_t>& indices) {
       digesters_.pop_back();
     }
   }
-  if (!digester) digester = std::make_unique<RangeDigester>();
+  if (!digester) digester = std::make_unique<RangeDigester>(FileOf::this_process);
   std::vector<ByteRange> ranges;
   ranges.reserve(indices.size());
   for (const std::uint64_t index : indices) ranges.push_back(chunk_at(index));

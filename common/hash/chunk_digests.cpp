@@ -8,15 +8,119 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "io/file.hpp"
+#include "io/file_map.hpp"
 
 namespace mad {
 namespace {
 
 /// All that is read at once stays in a second-level cache between reading and digesting.
 constexpr std::size_t k_lanes_bytes = std::size_t{512} << 10U;
+/// Of each range that is looked at in place: many pages a call.
+constexpr std::size_t k_mapped_bytes = std::size_t{256} << 10U;
+
+/// The next bytes of some of the ranges.
+struct Step {
+  void add(std::size_t range, Bytes next) {
+    ranges[count] = range;
+    bytes[count] = next;
+    ++count;
+  }
+  explicit operator bool() const { return count > 0; }
+
+  std::size_t count = 0;
+  std::array<std::size_t, Sha256::k_most_lanes> ranges{};
+  std::array<Bytes, Sha256::k_most_lanes> bytes{};
+};
+
+/// What is left of `range` after `done` of it, at most `most`.
+ByteRange next_of(const ByteRange& range, std::uint64_t done, std::size_t most) {
+  const std::uint64_t gone = std::min(done, range.length);
+  return {range.offset + gone, std::min<std::uint64_t>(most, range.length - gone)};
+}
+
+/// From the first byte of them all to the last.
+ByteRange hull(std::span<const ByteRange> ranges) {
+  ByteRange all = ranges.front();
+  for (const ByteRange& range : ranges) {
+    const std::uint64_t end = std::max(all.end(), range.end());
+    all.offset = std::min(all.offset, range.offset);
+    all.length = end - all.offset;
+  }
+  return all;
+}
+
+struct RangesFile {
+  int fd;
+  FileOf file_of;
+  const std::string& subject;
+};
+
+/// Goes through all ranges side by side.
+class RangesReader {
+ public:
+  /// `buffer` is of k_lanes_bytes.
+  RangesReader(const RangesFile& file, std::span<const ByteRange> ranges, std::byte* buffer)
+      : file_(file), ranges_(ranges), buffer_(buffer) {
+    if (ranges.empty()) return;
+    // They are read in turns, which readahead does not take for a sequence.
+    for (const ByteRange& range : ranges) {
+      posix_fadvise(file.fd, static_cast<off_t>(range.offset), static_cast<off_t>(range.length),
+                    POSIX_FADV_WILLNEED);
+    }
+    if (file.file_of == FileOf::this_process) map_.emplace(file.fd, hull(ranges));
+  }
+
+  /// Good until the next call; nothing at the end.
+  Step next() {
+    if (map_) {
+      if (const auto step = look()) return *step;
+      map_.reset();
+    }
+    return copy();
+  }
+
+ private:
+  std::optional<Step> look() {
+    if (done_ > 0) {
+      for (const ByteRange& range : ranges_) {
+        map_->unload(next_of(range, done_ - k_mapped_bytes, k_mapped_bytes));
+      }
+    }
+    Step step;
+    for (std::size_t i = 0; i < ranges_.size(); ++i) {
+      const ByteRange next = next_of(ranges_[i], done_, k_mapped_bytes);
+      if (next.length == 0) continue;
+      const auto bytes = map_->load(next);
+      if (!bytes) return std::nullopt;
+      step.add(i, *bytes);
+    }
+    done_ += k_mapped_bytes;
+    return step;
+  }
+
+  Step copy() {
+    const std::size_t share = k_lanes_bytes / std::max<std::size_t>(ranges_.size(), 2);
+    Step step;
+    for (std::size_t i = 0; i < ranges_.size(); ++i) {
+      const ByteRange next = next_of(ranges_[i], done_, share);
+      const MutableBytes room(buffer_ + i * share, static_cast<std::size_t>(next.length));
+      const std::size_t n = pread_full(file_.fd, room, next.offset, file_.subject);
+      if (n > 0) step.add(i, room.first(n));
+    }
+    done_ += share;
+    return step;
+  }
+
+  RangesFile file_;
+  std::span<const ByteRange> ranges_;
+  std::byte* buffer_;
+  std::optional<FileMap> map_;
+  std::uint64_t done_ = 0;
+};
 
 /// Digests a file's chunks; whichever thread is free takes the next few.
 class FileDigests {
@@ -47,7 +151,7 @@ class FileDigests {
  private:
   void work() noexcept {
     try {
-      RangeDigester digester;
+      RangeDigester digester(FileOf::anyone);
       for (;;) {
         const std::size_t first = next_.fetch_add(at_once_);
         if (first >= digests_.size()) return;
@@ -86,37 +190,22 @@ class FileDigests {
 
 }  // namespace
 
-RangeDigester::RangeDigester()
-    : buffer_(std::make_unique_for_overwrite<std::byte[]>(k_lanes_bytes)) {}
+RangeDigester::RangeDigester(FileOf file_of)
+    : file_of_(file_of), buffer_(std::make_unique_for_overwrite<std::byte[]>(k_lanes_bytes)) {}
 
 std::vector<Digest> RangeDigester::digest(int file, std::span<const ByteRange> ranges,
                                           const std::string& subject,
                                           const std::function<void(std::size_t, Bytes)>& seen) {
-  const std::size_t stride = k_lanes_bytes / std::max<std::size_t>(ranges.size(), 2);
   std::vector<Sha256> hashes(ranges.size());
-  // They are read in turns, which readahead does not take for a sequence.
-  for (const ByteRange& range : ranges) {
-    posix_fadvise(file, static_cast<off_t>(range.offset), static_cast<off_t>(range.length),
-                  POSIX_FADV_WILLNEED);
-  }
-  for (std::uint64_t done = 0;; done += stride) {
-    std::array<Sha256*, Sha256::k_most_lanes> active{};
-    std::array<Bytes, Sha256::k_most_lanes> bytes{};
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < ranges.size(); ++i) {
-      if (done >= ranges[i].length) continue;
-      const MutableBytes room(
-          buffer_.get() + count * stride,
-          static_cast<std::size_t>(std::min<std::uint64_t>(stride, ranges[i].length - done)));
-      const std::size_t n = pread_full(file, room, ranges[i].offset + done, subject);
-      if (n == 0) continue;
-      active[count] = &hashes[i];
-      bytes[count] = room.first(n);
-      seen(i, bytes[count]);
-      ++count;
+  RangesReader reader({file, file_of_, subject}, ranges, buffer_.get());
+  while (const Step step = reader.next()) {
+    std::array<Sha256*, Sha256::k_most_lanes> chosen{};
+    for (std::size_t i = 0; i < step.count; ++i) {
+      chosen[i] = &hashes[step.ranges[i]];
+      seen(step.ranges[i], step.bytes[i]);
     }
-    if (count == 0) break;
-    Sha256::update_each(std::span(active).first(count), std::span(bytes).first(count));
+    Sha256::update_each(std::span(chosen).first(step.count),
+                        std::span(step.bytes).first(step.count));
   }
   std::vector<Digest> digests;
   digests.reserve(hashes.size());

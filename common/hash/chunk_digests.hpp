@@ -16,10 +16,15 @@
 
 namespace mad {
 
-/// Digests ranges of a file, up to Sha256::lanes() of them at once, in half a megabyte of memory.
+/// Whose a file is: what is this process's alone can be looked at where it is (FileMap), any
+/// other is copied first.
+enum class FileOf { this_process, anyone };
+
+/// Digests ranges of a file, up to Sha256::lanes() of them at once, in half a megabyte of memory;
+/// of a file of this process, up to four megabytes of the page cache count as its own besides.
 class RangeDigester {
  public:
-  RangeDigester();
+  explicit RangeDigester(FileOf file_of);
   /// One digest for each of at most Sha256::lanes() ranges.  Where the file is shorter, it is of
   /// what is there.  `seen` gets all that is read, of each range in order.  Errors name `subject`.
   std::vector<Digest> digest(int file, std::span<const ByteRange> ranges,
@@ -27,6 +32,7 @@ class RangeDigester {
                              const std::function<void(std::size_t range, Bytes bytes)>& seen);
 
  private:
+  FileOf file_of_;
   std::unique_ptr<std::byte[]> buffer_;
 };
 

@@ -1,5 +1,7 @@
 #include "hash/chunk_digests.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -63,6 +65,52 @@ TEST_CASE("digest_file_chunks: throws what a thread met, and leaves none behind"
   CHECK_THROWS_AS(digest_file_chunks(
                       -1, 1'000'000, k_small_chunk, 3, [](std::uint64_t) {}, "file"),
                   Error);
+}
+
+TEST_CASE("RangeDigester: gives the same of a file looked at in place as of one copied") {
+  const auto bytes = varied_bytes(3'000'001);
+  const Fd file = open_unnamed_file("");
+  write_full(file.get(), bytes, "file");
+  // Not at a page's beginning, of several lengths, the longest of many steps.
+  const std::vector<ByteRange> ranges = {{1'500'000, 1'500'001}, {0, 1'000'000}, {77, 64}, {9, 0}};
+  for (const FileOf file_of : {FileOf::this_process, FileOf::anyone}) {
+    RangeDigester digester(file_of);
+    std::vector<std::uint64_t> seen(ranges.size());
+    const auto digests =
+        digester.digest(file.get(), ranges, "file", [&](std::size_t range, Bytes some) {
+          const auto at = static_cast<std::size_t>(ranges[range].offset + seen[range]);
+          REQUIRE(std::ranges::equal(some, Bytes(bytes).subspan(at, some.size())));
+          seen[range] += some.size();
+        });
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      CHECK(seen[i] == ranges[i].length);
+      CHECK(digests[i] == Sha256::of(Bytes(bytes).subspan(ranges[i].offset, ranges[i].length)));
+    }
+  }
+}
+
+TEST_CASE("RangeDigester: reads on where a file looked at in place was cut short meanwhile") {
+  const auto bytes = varied_bytes(2'000'000);
+  const Fd file = open_unnamed_file("");
+  write_full(file.get(), bytes, "file");
+  const std::vector<ByteRange> ranges = {{0, 1'000'000}, {1'000'000, 1'000'000}};
+  bool cut = false;
+  RangeDigester digester(FileOf::this_process);
+  const auto digests = digester.digest(file.get(), ranges, "file", [&](std::size_t range, Bytes) {
+    if (!cut && range == 1) {
+      cut = true;
+      // Behind what has been loaded.
+      REQUIRE(ftruncate(file.get(), 1'600'000) == 0);
+    }
+  });
+  CHECK(digests[0] == Sha256::of(Bytes(bytes).first(1'000'000)));
+  CHECK(digests[1] == Sha256::of(Bytes(bytes).subspan(1'000'000, 600'000)));
+}
+
+TEST_CASE("RangeDigester: throws where the file cannot be read") {
+  RangeDigester digester(FileOf::this_process);
+  const std::vector<ByteRange> ranges = {{0, 1'000}};
+  CHECK_THROWS_AS(digester.digest(-1, ranges, "file", [](std::size_t, Bytes) {}), Error);
 }
 
 TEST_CASE("ChunkDigester: answers in any order and finishes what was asked for") {
