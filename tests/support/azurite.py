@@ -27,7 +27,7 @@ import time
 import urllib.parse
 import xml.etree.ElementTree
 
-from daemons import Daemons, listens, start_on_free_ports
+from daemons import Daemons, Service, listens
 from servers import free_port
 
 VERSION = "2021-10-04"
@@ -37,28 +37,12 @@ PROGRAM = CACHE / "mad-tools-tests" / "azurite-3.35.0" / "node_modules" / ".bin"
 Answer = collections.namedtuple("Answer", "status headers body")
 
 
-class Azurite:
+class Azurite(Service):
     def __init__(self, tls=None):
         self.account = "madtest"
         self.key = base64.b64encode(b"a key of the tests' own, 32 byte").decode()
         self.tls = tls
         self._numbers = itertools.count(1)
-        self._daemons = None
-
-    def start(self):
-        """Returns self, serving; raises DidNotStart with the end of the log."""
-        start_on_free_ports(self._start, self.stop)
-        return self
-
-    def stop(self):
-        if self._daemons:
-            self._daemons.stop()
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
 
     def endpoint(self, port=None, scheme=None):
         """With the account; `port` is that of a proxy in front."""
@@ -153,9 +137,6 @@ class Azurite:
         if answer.status not in expected:
             raise AssertionError(f"{method} {path}: {answer.status} {answer.body[:500]}")
         return answer
-
-    def resident_bytes(self):
-        return self._daemons.resident_bytes()
 
     # The rest is the server's own.
 

@@ -91,16 +91,37 @@ class Daemons:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def start_on_free_ports(start, stop):
-    """start(), once more when another process took a port between the probe and its use."""
-    for attempts_left in (2, 1, 0):
-        try:
-            start()
-            return
-        except BaseException as error:
-            stop()
-            if attempts_left == 0 or "in use" not in str(error):
-                raise
+class Service:
+    """A server that is made of daemons.  What is derived has `_start()`, which makes
+    `self._daemons`, gives them free ports and waits until they serve."""
+
+    _daemons = None
+
+    def start(self):
+        """Returns self, serving; raises DidNotStart with the ends of the logs."""
+        for attempts_left in (2, 1, 0):
+            try:
+                self._start()
+                return self
+            except BaseException as error:
+                self.stop()
+                # Another process took a port between the probe and its use.
+                if attempts_left == 0 or "in use" not in str(error):
+                    raise
+
+    def stop(self):
+        if self._daemons:
+            self._daemons.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def resident_bytes(self):
+        """{daemon: resident memory}."""
+        return self._daemons.resident_bytes()
 
 
 def tail(log, lines=15):

@@ -27,7 +27,7 @@ import urllib.parse
 import uuid
 import xml.etree.ElementTree
 
-from daemons import Daemons, answers, listens, start_on_free_ports
+from daemons import Daemons, Service, answers, listens
 from servers import free_port
 
 REGION = "us-east-1"
@@ -99,7 +99,7 @@ def class_directory():
     return found[0] if found else ""
 
 
-class RadosGW:
+class RadosGW(Service):
     """`tls` is what servers.make_ca() returned, for an https endpoint beside the plain one."""
 
     def __init__(self, tls=None, capacity_bytes=8 << 30):
@@ -107,22 +107,6 @@ class RadosGW:
         self.capacity_bytes = capacity_bytes
         self.credentials = Credentials("TESTACCESSKEY0000000", SECRET, None)
         self._numbers = itertools.count(1)
-        self._daemons = None
-
-    def start(self):
-        """Returns self, serving; raises DidNotStart with the ends of the logs."""
-        start_on_free_ports(self._start, self.stop)
-        return self
-
-    def stop(self):
-        if self._daemons:
-            self._daemons.stop()
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
 
     def endpoint(self, tls=False, host="127.0.0.1"):
         return f"https://{host}:{self.tls_port}" if tls else f"http://{host}:{self.port}"
@@ -242,9 +226,6 @@ class RadosGW:
         if answer.status not in expected:
             raise AssertionError(f"{method} {path}: {answer.status} {answer.body[:500]}")
         return answer
-
-    def resident_bytes(self):
-        return self._daemons.resident_bytes()
 
     def sign_again(self, method, target, headers):
         """The headers (pairs) of a client's request, signed for the time it is now."""

@@ -13,23 +13,16 @@ import re
 import socket
 import subprocess
 
-from daemons import Daemons, listens, start_on_free_ports
+from daemons import Daemons, Service, listens
 
 
-class Slurm:
-    def __enter__(self):
-        start_on_free_ports(self._start, self._stop)
-        return self
-
-    def __exit__(self, *_):
-        self._stop()
-
+class Slurm(Service):
     def _start(self):
-        self.daemons = Daemons("mad-slurm-")
+        self._daemons = Daemons("mad-slurm-")
         self.submitted = False
         host = socket.gethostname().split(".")[0]
         control, node = free_ports(2)
-        place = self.daemons.directory
+        place = self._daemons.directory
         (place / "state").mkdir()
         (place / "spool").mkdir()
         (place / "munge").mkdir(mode=0o700)
@@ -63,27 +56,27 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
         # From 23.11 on slurmd wants a control group of its own, which a container may not have.
         if slurm_version() >= (23, 11):
             (place / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
-        self.daemons.environment["SLURM_CONF"] = str(self.conf)
-        self.daemons.start("munged", ["munged", "--foreground", "--force", *(
+        self._daemons.environment["SLURM_CONF"] = str(self.conf)
+        self._daemons.start("munged", ["munged", "--foreground", "--force", *(
             f"--{name}={place}/munge/{name}" for name in ("socket", "pid-file", "log-file",
                                                            "seed-file")),
             f"--key-file={place}/munge/key"])
-        self.daemons.wait_for("munged", (place / "munge/socket").exists)
-        self.daemons.start("slurmctld", ["slurmctld", "-D", "-c"])
-        self.daemons.wait_for("slurmctld", lambda: listens(control))
-        self.daemons.start("slurmd", ["slurmd", "-D", "-N", host])
-        self.daemons.wait_for(
+        self._daemons.wait_for("munged", (place / "munge/socket").exists)
+        self._daemons.start("slurmctld", ["slurmctld", "-D", "-c"])
+        self._daemons.wait_for("slurmctld", lambda: listens(control))
+        self._daemons.start("slurmd", ["slurmd", "-D", "-N", host])
+        self._daemons.wait_for(
             "an idle node", lambda: b"idle" in self.run("sinfo", "-h", "-o", "%T"))
 
-    def _stop(self):
+    def stop(self):
         # What runs a job outlives slurmd.
         if self.submitted and (jobs := self.run("squeue", "-h", "-o", "%i").decode().split()):
             self.run("scancel", *jobs)
-            self.daemons.wait_for("the end of the jobs", lambda: not self.run("squeue", "-h"))
-        self.daemons.stop()
+            self._daemons.wait_for("the end of the jobs", lambda: not self.run("squeue", "-h"))
+        super().stop()
 
     def run(self, *argv):
-        return self.daemons.run(*argv)
+        return self._daemons.run(*argv)
 
     def submit(self, script, *, cwd, options=(), **env):
         """The number of the job; `env` is all that it gets besides Slurm's own."""

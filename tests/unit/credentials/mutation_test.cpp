@@ -7,33 +7,18 @@
 #include "credentials/time.hpp"
 #include "credentials/xml.hpp"
 #include "scripted_http.hpp"
+#include "support/mutated.hpp"
 
 using namespace mad;
 
 namespace {
 
-/// One to three bytes changed, dropped, doubled or moved in.
+using namespace std::string_view_literals;
+
+constexpr std::string_view k_bytes = "{}[]<>&;#=\"',:\\/!-x0 \t\r\n\x00\x7F\x80\xC3\xED\xFF"sv;
+
 std::string mutated(const std::string& seed, std::mt19937& random) {
-  constexpr std::string_view k_bytes = "{}[]<>&;#=\"',:\\/!-x0 \t\r\n\x00\x7F\x80\xC3\xED\xFF";
-  std::string text = seed;
-  for (auto changes = random() % 3 + 1; changes > 0; --changes) {
-    const std::size_t at = random() % text.size();
-    switch (random() % 4) {
-      case 0:
-        text[at] = k_bytes[random() % k_bytes.size()];
-        break;
-      case 1:
-        text.erase(at, random() % 8 + 1);
-        break;
-      case 2:
-        text.insert(at, 1, k_bytes[random() % k_bytes.size()]);
-        break;
-      default:
-        text.insert(at, seed, random() % seed.size(), random() % 40);
-    }
-    if (text.empty()) text = " ";
-  }
-  return text;
+  return test::mutated(seed, k_bytes, random);
 }
 
 /// Whatever the bytes, `parse` gives a value or throws an Error that does not quote them;
