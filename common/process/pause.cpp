@@ -18,20 +18,18 @@
 #include <cstring>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "io/fd.hpp"
 #include "io/file.hpp"
+#include "process/proc.hpp"
 
 namespace mad {
 namespace {
 
 constexpr std::size_t k_most_processes = 16384;
-constexpr std::size_t k_longest_list = k_most_processes * 8;
 constexpr std::uint64_t k_kernel_thread_flag = 0x00200000;  // PF_KTHREAD, linux/sched.h
 
 int signal_through(int pidfd, int signal_number) {
@@ -44,32 +42,6 @@ std::string subject_of(pid_t pid) {
 
 Error no_process(pid_t pid) {
   return {ExitCode::io, "no-process", subject_of(pid), "there is no such process"};
-}
-
-/// What proc(5) says of a process or thread in `stat`.
-struct ProcStat {
-  char state = '?';
-  pid_t parent = 0;
-  std::uint64_t flags = 0;
-};
-
-std::optional<ProcStat> read_stat(int directory, const std::string& name) {
-  const Fd file(openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return std::nullopt;
-  std::array<char, 4096> buffer;
-  const ssize_t n = read(file.get(), buffer.data(), buffer.size());
-  if (n <= 0) return std::nullopt;
-  const std::string_view text(buffer.data(), static_cast<std::size_t>(n));
-  // The command's name stands in parentheses and may hold any byte: count from its end.
-  const auto end = text.rfind(')');
-  if (end == std::string_view::npos || end + 2 >= text.size()) return std::nullopt;
-  const auto fields = split(text.substr(end + 2), ' ');
-  if (fields.size() < 7 || fields[0].size() != 1) return std::nullopt;
-  ProcStat stat;
-  stat.state = fields[0][0];
-  stat.parent = static_cast<pid_t>(parse_decimal(fields[1]).value_or(0));
-  stat.flags = parse_decimal(fields[6]).value_or(0);
-  return stat;
 }
 
 struct Held {
@@ -91,9 +63,9 @@ Held open_process(pid_t pid) {
   }
   held.proc =
       Fd(open(("/proc/" + std::to_string(pid)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const auto stat = held.proc ? read_stat(held.proc.get(), "stat") : std::nullopt;
+  const auto stat = held.proc ? read_proc_stat(held.proc.get(), "stat") : std::nullopt;
   // Alive now, so the number was its own when /proc was opened, too.
-  if (!stat || stat->state == 'Z' || stat->state == 'X') throw no_process(pid);
+  if (!stat || stat->has_ended()) throw no_process(pid);
   if (signal_through(held.pidfd.get(), 0) != 0) {
     if (errno == ESRCH) throw no_process(pid);
     throw output_error("signal", subject_of(pid), errno);
@@ -109,7 +81,7 @@ bool is_self_or_ancestor(pid_t pid) {
   const Fd proc(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   for (pid_t at = getpid(); at > 0;) {
     if (at == pid) return true;
-    const auto stat = read_stat(proc.get(), std::to_string(at) + "/stat");
+    const auto stat = read_proc_stat(proc.get(), std::to_string(at) + "/stat");
     if (!stat) return false;
     at = stat->parent;
   }
@@ -125,8 +97,8 @@ Motion motion_of(const Held& held) {
   bool alive = false;
   try {
     for (const std::string& thread : list_directory(tasks.get(), subject_of(held.pid))) {
-      const auto stat = read_stat(tasks.get(), thread + "/stat");
-      if (!stat || stat->state == 'Z' || stat->state == 'X') continue;
+      const auto stat = read_proc_stat(tasks.get(), thread + "/stat");
+      if (!stat || stat->has_ended()) continue;
       if (stat->state != 'T' && stat->state != 't') return Motion::moving;
       alive = true;
     }
@@ -161,33 +133,24 @@ bool wait_until_still(const Held& held, int timeout_ms) {
   return true;
 }
 
-/// What /proc tells, of a process that stands still.
+/// Of a process that stands still.
 std::vector<pid_t> children_of(const Held& held) {
-  const Fd tasks(openat(held.proc.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!tasks) return {};
-  std::vector<pid_t> children;
   try {
-    for (const std::string& thread : list_directory(tasks.get(), subject_of(held.pid))) {
-      const std::string name = thread + "/children";
-      const Fd file(openat(tasks.get(), name.c_str(), O_RDONLY | O_CLOEXEC));
-      if (!file) continue;
-      const std::string list = read_small_file(file.get(), k_longest_list, subject_of(held.pid));
-      for (const std::string_view word : split(list, ' ')) {
-        if (const auto pid = parse_decimal(word)) children.push_back(static_cast<pid_t>(*pid));
-      }
+    if (auto children = listed_children(held.proc.get(), subject_of(held.pid))) {
+      return std::move(*children);
     }
+    return children_by_parent(held.pid);
   } catch (const Error&) {
     if (motion_of(held) != Motion::gone) throw;
     return {};
   }
-  return children;
 }
 
 /// None where it has ended, or the number is no child of that process any more.
 std::optional<Held> open_child(pid_t pid, pid_t parent) {
   try {
     Held child = open_process(pid);
-    const auto stat = read_stat(child.proc.get(), "stat");
+    const auto stat = read_proc_stat(child.proc.get(), "stat");
     if (stat && stat->parent == parent) return child;
   } catch (const Error& error) {
     if (error.reason != "no-process") throw;

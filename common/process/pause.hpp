@@ -14,7 +14,8 @@ namespace mad {
 /// construction returns when every thread of every one of them has really stopped.
 /// What is below is looked up generation by generation once those above stand still, and
 /// so cannot start another; a process below that has ended by then needs no holding, and
-/// one whose parent has left it to process 1 is not found.
+/// one whose parent has left it to process 1 is not found.  A kernel that does not list a
+/// process's children (CONFIG_PROC_CHILDREN) is asked for every process's parent instead.
 /// A guardian, forked before the first SIGSTOP, in a session of its own and deaf to
 /// signals, is given each pidfd before the process is stopped, over a socket whose other
 /// end only this process holds: when that closes, by release(), destruction or death
