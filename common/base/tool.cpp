@@ -105,7 +105,8 @@ void write_report_file(const std::string& path, const std::string& text) {
     return;
   }
   std::string_view rest = text;
-  int failure = fchmod(fd, 0644) == 0 ? 0 : errno;
+  (void)fchmod(fd, 0644);  // not every file system has modes
+  int failure = 0;
   while (failure == 0 && !rest.empty()) {
     const ssize_t n = write(fd, rest.data(), rest.size());
     if (n < 0 && errno != EINTR) failure = errno;

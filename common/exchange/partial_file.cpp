@@ -37,7 +37,9 @@ Fd open_own_file(int directory, const std::string& name, int flags, const std::s
   if (!fd && (errno == ENOSPC || errno == EDQUOT || errno == EROFS)) {
     throw output_error("create", subject, errno);
   }
-  return fd && is_own_file(fd.get()) && fchmod(fd.get(), 0600) == 0 ? std::move(fd) : Fd();
+  if (!fd || !is_own_file(fd.get())) return {};
+  set_mode(fd.get(), 0600, subject);
+  return fd;
 }
 
 bool is_named(int directory, const std::string& name, int fd) {
@@ -78,8 +80,16 @@ std::unique_ptr<PartialFile> PartialFile::open(const std::string& npz_path,
   Fd directory = open_directory(path.directory);
   const std::string name = partial_name(path.name);
   Fd file = open_own_file(directory.get(), name, O_CREAT, npz_path);
-  if (!file || flock(file.get(), LOCK_EX | LOCK_NB) != 0 ||
-      !is_named(directory.get(), name, file.get())) {
+  const bool locked = file && flock(file.get(), LOCK_EX | LOCK_NB) == 0;
+  if (file && !locked && errno != EWOULDBLOCK) {
+    // Where nobody can have a lock nobody goes on with it: it is what was created just now.
+    if (is_named(directory.get(), name, file.get())) unlinkat(directory.get(), name.c_str(), 0);
+    log_verbose(
+        printable(npz_path) +
+        ": this file system has no locks; what is fetched now is not kept for another fetch");
+    return nullptr;
+  }
+  if (!locked || !is_named(directory.get(), name, file.get())) {
     log_verbose(printable(npz_path) + ": " + printable(name) +
                 " is in other hands; what is fetched now is not kept for another fetch");
     return nullptr;

@@ -30,7 +30,7 @@ void AtomicFile::write(Bytes bytes) {
 }
 
 void AtomicFile::finish() {
-  if (fchmod(temporary_.fd.get(), mode_) != 0) throw output_error("set the mode of", path_, errno);
+  set_mode(temporary_.fd.get(), mode_, path_);
   sync_fd(temporary_.fd.get(), path_, durability_);
   // Closing a duplicate makes NFS and quotas speak, and keeps the lock that tells
   // a cleaner that this temporary is alive.

@@ -129,6 +129,15 @@ std::string absolute_path(const std::string& path) {
   return std::string(here.get()) + '/' + path;
 }
 
+void set_mode(int fd, mode_t mode, const std::string& subject) {
+  if (fchmod(fd, mode) == 0) return;
+  const int failure = errno;
+  if (failure != EPERM && failure != EOPNOTSUPP && failure != ENOSYS && failure != EINVAL) {
+    throw output_error("set the mode of", subject, failure);
+  }
+  log_verbose(printable(subject) + ": its mode cannot be set here, and is left as it is");
+}
+
 void sync_fd(int fd, const std::string& subject, Durability durability) {
   if (durability == Durability::none) return;
   while (fsync(fd) != 0) {

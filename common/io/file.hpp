@@ -39,6 +39,10 @@ std::string without_last_slashes(std::string path);
 
 std::string absolute_path(const std::string& path);
 
+/// fchmod.  A file system without modes of its own (vfat, SMB, many in user space) keeps what it
+/// shows: a snapshot is not given up for that.  Throws output_error.
+void set_mode(int fd, mode_t mode, const std::string& subject);
+
 /// Whether fsync is called: `none` trusts the machine to stay up.
 enum class Durability { full, none };
 

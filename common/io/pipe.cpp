@@ -39,6 +39,11 @@ void widen_pipe(int fd) {
   fcntl(fd, F_SETPIPE_SZ, 1 << 20);
 }
 
+bool is_without_splice(int error) {
+  return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM ||
+         error == EACCES;
+}
+
 void refuse_terminal(int fd, const std::string& what) {
   if (isatty(fd) != 1) return;
   throw Error(ExitCode::usage, "usage", "usage", what,
@@ -57,7 +62,7 @@ std::uint64_t write_from_file(int out, int file, std::uint64_t offset, std::uint
       done += static_cast<std::uint64_t>(n);
     } else if (errno == EPIPE) {
       throw Interrupted{SIGPIPE};
-    } else if (errno == EINVAL) {
+    } else if (is_without_splice(errno)) {
       return done + copy_from_file(out, file, offset + done, length - done, subject);
     } else if (errno != EINTR && errno != EAGAIN) {
       throw system_error("read", subject, errno);

@@ -9,6 +9,10 @@ namespace mad {
 /// where `fd` is no pipe or the system refuses.
 void widen_pipe(int fd);
 
+/// Whether splice(2) failed because there is none for these descriptors, or a filter of system
+/// calls refuses it: then the bytes can be copied.
+bool is_without_splice(int error);
+
 /// Refuses (code usage) to write a bundle to, or read one from, a terminal.
 void refuse_terminal(int fd, const std::string& what);
 

@@ -31,8 +31,8 @@ std::size_t FdSource::read_into_file(int file, std::uint64_t offset, std::size_t
       empty_relay(file, offset, static_cast<std::size_t>(n), subject);
       return static_cast<std::size_t>(n);
     }
-    if (errno == EINVAL) {
-      can_splice_ = false;  // no pipe
+    if (is_without_splice(errno)) {
+      can_splice_ = false;
     } else if (errno != EINTR && errno != EAGAIN) {
       throw system_error("read", subject_, errno);
     }
@@ -59,8 +59,8 @@ void FdSource::empty_relay(int file, std::uint64_t offset, std::size_t length,
     if (n > 0) {
       offset += static_cast<std::uint64_t>(n);
       length -= static_cast<std::size_t>(n);
-    } else if (n < 0 && errno == EINVAL) {
-      can_splice_ = false;  // a file system without it
+    } else if (n < 0 && is_without_splice(errno)) {
+      can_splice_ = false;
     } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
       throw output_error("write", subject, errno);
     }

@@ -32,8 +32,30 @@ namespace {
 constexpr std::size_t k_most_processes = 16384;
 constexpr std::uint64_t k_kernel_thread_flag = 0x00200000;  // PF_KTHREAD, linux/sched.h
 
-int signal_through(int pidfd, int signal_number) {
-  return static_cast<int>(syscall(SYS_pidfd_send_signal, pidfd, signal_number, nullptr, 0U));
+/// By what a process is signalled: its pidfd or, where the kernel has none (before 5.3) or a
+/// filter of system calls keeps them back, its number for as long as `fd`, its /proc/PID opened
+/// before, is there.
+struct Handle {
+  int fd = -1;
+  pid_t pid = 0;
+  bool is_pidfd = true;
+};
+
+/// As kill(2).
+int send_signal(const Handle& to, int signal_number) {
+  if (to.is_pidfd) {
+    return static_cast<int>(syscall(SYS_pidfd_send_signal, to.fd, signal_number, nullptr, 0U));
+  }
+  if (!read_proc_stat(to.fd, "stat")) {
+    errno = ESRCH;
+    return -1;
+  }
+  return kill(to.pid, signal_number);
+}
+
+/// EPERM: filters say that, too.
+bool is_without_pidfds(int error) {
+  return error == ENOSYS || error == EPERM || error == EACCES;
 }
 
 std::string subject_of(pid_t pid) {
@@ -46,27 +68,36 @@ Error no_process(pid_t pid) {
 
 struct Held {
   pid_t pid = 0;
+  /// None where there are no pidfds.
   Fd pidfd;
   /// /proc/PID, which stays with this process whatever becomes of the number.
   Fd proc;
   bool was_stopped = false;
+
+  Handle handle() const {
+    return {pidfd ? pidfd.get() : proc.get(), pid, static_cast<bool>(pidfd)};
+  }
 };
 
 Held open_process(pid_t pid) {
   Held held;
   held.pid = pid;
   held.pidfd = Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0U)));
-  if (!held.pidfd) {
+  if (!held.pidfd && !is_without_pidfds(errno)) {
     // EINVAL, ENOENT: the number is a thread's.
     if (errno == ESRCH || errno == EINVAL || errno == ENOENT) throw no_process(pid);
     throw output_error("open", subject_of(pid), errno);
   }
   held.proc =
       Fd(open(("/proc/" + std::to_string(pid)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (held.proc && !is_process(held.proc.get(), pid)) throw no_process(pid);
   const auto stat = held.proc ? read_proc_stat(held.proc.get(), "stat") : std::nullopt;
   // Alive now, so the number was its own when /proc was opened, too.
   if (!stat || stat->has_ended()) throw no_process(pid);
-  if (signal_through(held.pidfd.get(), 0) != 0) {
+  if (held.pidfd && send_signal(held.handle(), 0) != 0 && is_without_pidfds(errno)) {
+    held.pidfd = Fd();
+  }
+  if (send_signal(held.handle(), 0) != 0) {
     if (errno == ESRCH) throw no_process(pid);
     throw output_error("signal", subject_of(pid), errno);
   }
@@ -168,7 +199,7 @@ void allow_many_files() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// One byte, and room for a descriptor beside it (unix(7)).
+/// A process's number, and room for a descriptor beside it (unix(7)).
 struct FdMessage {
   FdMessage() {
     header.msg_iov = &payload;
@@ -179,35 +210,41 @@ struct FdMessage {
   FdMessage(const FdMessage&) = delete;
   FdMessage& operator=(const FdMessage&) = delete;
 
-  char byte = 'h';
-  iovec payload = {&byte, 1};
+  struct {
+    pid_t pid;
+    bool is_pidfd;
+  } process = {};
+  iovec payload = {&process, sizeof process};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control = {};
   msghdr header = {};
 };
 
-void send_fd(int channel, int fd, const std::string& subject) {
+void tell_guardian(int channel, const Handle& handle) {
   FdMessage message;
+  message.process = {handle.pid, handle.is_pidfd};
   cmsghdr* rights = CMSG_FIRSTHDR(&message.header);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  rights->cmsg_len = CMSG_LEN(sizeof handle.fd);
+  std::memcpy(CMSG_DATA(rights), &handle.fd, sizeof handle.fd);
   while (sendmsg(channel, &message.header, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) throw output_error("tell the guardian of", subject, errno);
+    if (errno != EINTR) throw output_error("tell the guardian of", subject_of(handle.pid), errno);
   }
 }
 
-/// -1 where the other end is closed.
-int receive_fd(int channel) {
+/// Nothing where the other end is closed.
+std::optional<Handle> hear_of_process(int channel) {
   FdMessage message;
   ssize_t n = 0;
   while ((n = recvmsg(channel, &message.header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
   }
   const cmsghdr* rights = n > 0 ? CMSG_FIRSTHDR(&message.header) : nullptr;
-  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return -1;
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
-  return fd;
+  if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) return std::nullopt;
+  Handle handle;
+  handle.pid = message.process.pid;
+  handle.is_pidfd = message.process.is_pidfd;
+  std::memcpy(&handle.fd, CMSG_DATA(rights), sizeof handle.fd);
+  return handle;
 }
 
 /// The guardian's life.  Everything else this process had open is closed, or a pipe's
@@ -224,15 +261,16 @@ int receive_fd(int channel) {
   if (number > 0) syscall(SYS_close_range, 0U, number - 1, 0U);
   syscall(SYS_close_range, number + 1, ~0U, 0U);
 
-  std::vector<int> held;
-  char ready = 'r';
-  do {
-    if (write(channel, &ready, 1) != 1) break;
-    held.push_back(receive_fd(channel));
-  } while (held.back() >= 0);
+  std::vector<Handle> held;
+  const char ready = 'r';
+  while (write(channel, &ready, 1) == 1) {
+    const auto next = hear_of_process(channel);
+    if (!next) break;
+    held.push_back(*next);
+  }
   int failed = 0;
-  for (const int fd : held) {
-    if (fd >= 0 && signal_through(fd, SIGCONT) != 0 && errno != ESRCH) failed = 1;
+  for (const Handle& one : held) {
+    if (send_signal(one, SIGCONT) != 0 && errno != ESRCH) failed = 1;
   }
   _exit(failed);
 }
@@ -284,17 +322,17 @@ void PausedProcesses::State::let_go() noexcept {
   guardian = -1;
   if (done) return;
   for (const Held& one : held) {
-    if (!one.was_stopped) signal_through(one.pidfd.get(), SIGCONT);
+    if (!one.was_stopped) send_signal(one.handle(), SIGCONT);
   }
 }
 
 /// False where it is gone.
 bool PausedProcesses::State::stop(const Held& one) const {
   if (!one.was_stopped) {
-    send_fd(channel.get(), one.pidfd.get(), subject_of(one.pid));
+    tell_guardian(channel.get(), one.handle());
     await_guardian();
   }
-  if (signal_through(one.pidfd.get(), SIGSTOP) == 0) return true;
+  if (send_signal(one.handle(), SIGSTOP) == 0) return true;
   if (errno == ESRCH) return false;
   throw output_error("stop", subject_of(one.pid), errno);
 }

@@ -43,6 +43,15 @@ std::optional<ProcStat> read_proc_stat(int directory, const std::string& name) {
   return stat;
 }
 
+bool is_process(int proc, pid_t pid) {
+  const Fd file(openat(proc, "status", O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  std::array<char, 4096> buffer;
+  const ssize_t n = read(file.get(), buffer.data(), buffer.size());
+  const std::string_view text(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
+  return text.find("\nTgid:\t" + std::to_string(pid) + '\n') != std::string_view::npos;
+}
+
 std::optional<std::vector<pid_t>> listed_children(int proc, const std::string& subject) {
   std::vector<pid_t> children;
   const Fd tasks(openat(proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

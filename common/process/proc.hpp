@@ -22,6 +22,9 @@ struct ProcStat {
 /// Reads `name`, a `stat` file below the open `directory`; nothing where it is gone.
 std::optional<ProcStat> read_proc_stat(int directory, const std::string& name);
 
+/// Whether /proc/PID, open as `proc`, is a process's, and not that of a thread of one.
+bool is_process(int proc, pid_t pid);
+
 /// The children of all threads of the process whose /proc/PID is open as `proc`, exact where it
 /// stands still.  Nothing where this kernel does not list them (CONFIG_PROC_CHILDREN).  Throws
 /// Error(io) about `subject`, also where the process goes meanwhile.

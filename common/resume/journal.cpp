@@ -123,10 +123,12 @@ void make_planned_directories(int directory, int arrivals, const JournalPlan& pl
   for (const std::string& path : plan.made) {
     struct ::stat status {};
     if (fstatat(arrivals, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-        mkdirat(directory, path.c_str(), 0700) != 0 ||
-        fchmodat(directory, path.c_str(), status.st_mode & 07777U, 0) != 0) {
+        mkdirat(directory, path.c_str(), 0700) != 0) {
       throw output_error("create the directory", path_in(subject, path), errno);
     }
+    const Fd made(openat(directory, path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!made) throw output_error("open the directory", path_in(subject, path), errno);
+    set_mode(made.get(), status.st_mode & 07777U, path_in(subject, path));
     if (fchownat(directory, path.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0 &&
         errno != EPERM) {
       throw output_error("set the owner of", path_in(subject, path), errno);

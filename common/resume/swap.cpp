@@ -85,8 +85,10 @@ struct StateSwap::State {
   std::optional<Topology> must_match;
   std::string incoming;
 
-  // Declared in this order so that what is in it is closed before it is removed.
+  // Declared in this order so that what is in it is closed before it is removed: NFS keeps
+  // what is unlinked under another name for as long as it is open.
   Fd inside;
+  std::unique_ptr<ScratchDirectory> beside;
   std::unique_ptr<ScratchDirectory> scratch;
   Fd tree;
 };
@@ -306,9 +308,8 @@ bool StateSwap::State::exchange(int directory) {
 }
 
 void StateSwap::State::in_place(int directory) {
-  const std::unique_ptr<ScratchDirectory> beside =
-      method == SwapMethod::in_place ? nullptr : std::move(scratch);
-  if (beside) {
+  if (method != SwapMethod::in_place) {
+    beside = std::move(scratch);
     make_scratch_inside(directory);
     if (renameat(beside->fd(), k_incoming, scratch->fd(), k_incoming) != 0) {
       throw output_error("move the unpacked arrays into", path, errno);

@@ -153,7 +153,7 @@ void inherit(int fd, const struct ::stat& from, const std::string& subject) {
       fchown(fd, from.st_uid, from.st_gid) != 0 && errno != EPERM) {
     throw output_error("set the owner of", subject, errno);
   }
-  if (fchmod(fd, from.st_mode & 07777U) != 0) throw output_error("set the mode of", subject, errno);
+  set_mode(fd, from.st_mode & 07777U, subject);
 }
 
 void unpack_members(int tree, int archive, const NpzMembers& members,

@@ -52,7 +52,7 @@ void write_next(int directory, const PairNames& names, const std::string& name,
   Fd file(
       openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) throw output_error("create", subject, errno);
-  if (fchmod(file.get(), mode) != 0) throw output_error("set the mode of", subject, errno);
+  set_mode(file.get(), mode, subject);
   if (!text.empty()) pwrite_full(file.get(), as_bytes(text), 0, subject);
   sync_fd(file.get(), subject, durability);
   file.close(subject);

@@ -179,8 +179,10 @@ void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
     return;
   }
   while (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size_bytes)) != 0) {
-    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL || errno == ENODEV) return;
     if (errno == EINTR) continue;
+    // Else a file system, or a filter of system calls, that has it not; writing will tell.
+    const bool is_short = errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO;
+    if (!is_short) return;
     throw output_error("reserve " + std::to_string(size_bytes) + " bytes for", state_->path, errno);
   }
 }
@@ -300,7 +302,7 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
   const mode_t mode =
       s.mode_of(s.options.naming == Naming::exact ? replaced_file(s.dir(), s.names, s.names.npz)
                                                   : std::nullopt);
-  if (fchmod(npz_fd(), mode) != 0) throw output_error("set the mode of", s.path, errno);
+  set_mode(npz_fd(), mode, s.path);
   s.sync(npz_fd(), s.path);
   // Network file systems and quotas speak at a close.
   Fd(dup(npz_fd())).close(s.path);

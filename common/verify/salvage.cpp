@@ -178,9 +178,7 @@ Salvaged salvage(const Refusal& refusal, const Damage& damage, const std::string
 
   const mode_t mask = umask(0);
   umask(mask);
-  if (fchmod(scratch.fd(), k_directory_mode & ~mask) != 0) {
-    throw output_error("set the mode of", printable(path), errno);
-  }
+  set_mode(scratch.fd(), k_directory_mode & ~mask, printable(path));
   if (renameat(parent.get(), scratch.name().c_str(), parent.get(), parts.name.c_str()) != 0) {
     throw output_error("create", printable(path), errno);
   }
