@@ -47,6 +47,12 @@ std::string scratch_name(const std::string& made_for) {
   return scratch_prefix(made_for) + random_suffix();
 }
 
+bool is_scratch_name(const std::string& name, const std::string& made_for) {
+  const std::string prefix = scratch_prefix(made_for);
+  return name.size() == prefix.size() + k_random_suffix_length &&
+         name.compare(0, prefix.size(), prefix) == 0;
+}
+
 bool is_mount_root(int directory) {
   struct statx status {};
   if (statx(directory, "", AT_EMPTY_PATH, STATX_TYPE, &status) == 0 &&
@@ -106,12 +112,8 @@ ScratchDirectory::~ScratchDirectory() {
 }
 
 void remove_dead_scratch(int parent, const std::string& made_for, ScratchOwner owner) {
-  const std::string prefix = scratch_prefix(made_for);
   for (const std::string& name : list_directory(parent, "the directory of " + made_for)) {
-    if (name.size() != prefix.size() + k_random_suffix_length ||
-        name.compare(0, prefix.size(), prefix) != 0) {
-      continue;
-    }
+    if (!is_scratch_name(name, made_for)) continue;
     const Fd fd = open_directory_at(parent, name);
     struct ::stat status {};
     if (!fd || fstat(fd.get(), &status) != 0) continue;

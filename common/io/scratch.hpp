@@ -33,6 +33,7 @@ class ScratchDirectory {
 
 /// A fresh name of that form.
 std::string scratch_name(const std::string& made_for);
+bool is_scratch_name(const std::string& name, const std::string& made_for);
 
 enum class ScratchOwner { anybody, this_user };
 

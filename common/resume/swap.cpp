@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <optional>
@@ -260,9 +261,10 @@ bool StateSwap::State::create() {
   sync_fd(tree.get(), path, options.durability);
   flock(tree.get(), LOCK_EX | LOCK_NB);  // it is the directory's own lock from now on
   if (renameat2(scratch->fd(), k_incoming, parent.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
-    if (errno == EEXIST) return false;
-    // Without the flag an empty directory that came meanwhile would be replaced, no more.
-    if (errno != EINVAL || renameat(scratch->fd(), k_incoming, parent.get(), name.c_str()) != 0) {
+    // Without the flag an empty directory that came meanwhile is replaced, no more.
+    const bool known = errno != EINVAL;
+    if (known || renameat(scratch->fd(), k_incoming, parent.get(), name.c_str()) != 0) {
+      if (errno == EEXIST || errno == ENOTEMPTY) return false;
       throw output_error("create the directory", path, errno);
     }
   }
@@ -278,7 +280,11 @@ bool StateSwap::State::create() {
 
 bool StateSwap::State::exchange(int directory) {
   if (method == SwapMethod::in_place || must_be_in_place(directory)) return false;
+  // What another run unpacks in the directory, to swap it in place, must not go with it.
+  remove_dead_scratch(directory, k_inside, ScratchOwner::anybody);
   const StateListing listing = list_state(directory, path);
+  const auto is_scratch = [](const std::string& other) { return is_scratch_name(other, k_inside); };
+  if (std::any_of(listing.others.begin(), listing.others.end(), is_scratch)) return false;
   if (listing.has_mounts) return false;
   if (!link_others(directory, listing, tree.get(), options.durability, path)) return false;
   inherit(tree.get(), stat_fd(directory, path), path);

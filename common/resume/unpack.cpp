@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <vector>
 
 #include "base/error.hpp"
 #include "io/scratch.hpp"
@@ -110,7 +111,13 @@ class Linker {
     const Fd fresh = open_at(tree, path, O_RDONLY | O_DIRECTORY);
     if (!fresh) refuse_collision(path);
     if (!old || !fresh || is_mount_root(old.get())) return Linked::no;
-    for (const std::string& name : list_directory(old.get(), path_in(subject_, path))) {
+    std::vector<std::string> names;
+    try {
+      names = list_directory(old.get(), path_in(subject_, path));
+    } catch (const Error&) {
+      return Linked::no;  // it went meanwhile, or cannot be read: then it stays where it is
+    }
+    for (const std::string& name : names) {
       if (link(old.get(), fresh.get(), name) == Linked::no) return Linked::no;
     }
     if (made) inherit(fresh.get(), status, path_in(subject_, path));

@@ -210,18 +210,20 @@ class Swap(resumes.Case):
         self.assertEqual(self.leftovers(), [])
 
     def test_ten_boots_into_the_same_place_follow_each_other(self):
-        for state in ("state", "created", "here/state"):
-            if state.startswith("here"):
+        # In the current directory the swap is done in place; in `mixed`, every other time.
+        for state in ("state", "created", "here/state", "mixed/state"):
+            if "/" in state:
                 madtest.make_state(self.tmp / state, arrays(0))
-            cwd = self.tmp / state if state.startswith("here") else self.tmp
+            inside = {"here/state": {0, 1}, "mixed/state": {1}}.get(state, set())
             with self.subTest(state=state):
-                self.race(lambda i: (self.tmp / "in.npz", self.tmp / state), cwd=cwd)
+                self.race(lambda i: (self.tmp / "in.npz", self.tmp / state),
+                          cwd=lambda i: self.tmp / state if i % 2 in inside else self.tmp)
                 step = int(np.load(self.tmp / state / "_meta/step_count.npy"))
                 self.assertEqual(madtest.tree(self.tmp / state), resumes.files_of(arrays(step)))
                 madtest.reference_verify(self.tmp / "in.npz")
                 self.assertEqual(self.leftovers(), [])
 
-    def race(self, places, cwd=None):
+    def race(self, places, cwd=lambda i: None):
         running = []
         for i in range(10):
             snapshot, state = places(i)
@@ -229,7 +231,7 @@ class Swap(resumes.Case):
                 [madtest.tool("mad-resume"), "--snapshot", snapshot, "--state-dir", state, "--",
                  "sh", "-c", 'echo "$MAD_RESUME_STATUS"'],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                cwd=cwd or self.tmp, env=madtest.clean_environment()))
+                cwd=cwd(i) or self.tmp, env=madtest.clean_environment()))
         for i, process in enumerate(running):
             process.stdin.write(bundle(npz_bytes(arrays(i))))
             process.stdin.close()
