@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "base/thread.hpp"
 #include "hash/nested_sha256.hpp"
 #include "io/bounded_queue.hpp"
 
@@ -128,13 +128,9 @@ struct PartSender::State {
 void PartSender::State::begin() {
   upload = target.transport.begin_upload(target.url, options, size_bytes);
   for (unsigned i = 0; i < plan.connections; ++i) {
-    try {
-      threads.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {
-      // Fewer threads send as well.
-      if (threads.empty()) throw;
-      return;
-    }
+    std::thread next = try_thread([this] { work(); });
+    if (!next.joinable()) return;  // fewer send as well, and so does this one
+    threads.push_back(std::move(next));
   }
 }
 
@@ -209,9 +205,15 @@ void PartSender::State::post() {
                     std::to_string(plan.part_bytes) + " bytes, found more",
                 "--part-size makes them larger");
   }
-  full.push({current, current_bytes, next_index, digests.part(next_index)});
+  const FullPart part{current, current_bytes, next_index, digests.part(next_index)};
   ++next_index;
   current = nullptr;
+  if (threads.empty()) {
+    send(part);
+    free.push(part.data);
+  } else {
+    full.push(part);
+  }
   check();
 }
 

@@ -26,7 +26,8 @@ struct SendTarget {
 
 /// Sends one object as its bytes come: in parts over several connections, a thread each, or
 /// by one request where it fits into a part.  Nothing is visible in the store before
-/// finish(); destruction without it takes everything back.
+/// finish(); destruction without it takes everything back.  Where no thread can be started, room()
+/// sends one part after the other.
 ///
 /// Memory: at most connections + 1 parts, in buffers that go round.  A part that fails for
 /// good ends the others, and its error comes out of the next call.  Throws what the

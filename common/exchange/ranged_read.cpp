@@ -5,10 +5,10 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 
 #include "base/processors.hpp"
+#include "base/thread.hpp"
 
 namespace mad {
 namespace {
@@ -86,7 +86,7 @@ class RangedRead {
 
   RangeOutcome run(Progress& progress) {
     start();
-    while (const auto slot = wait_for_next()) {
+    while (const auto slot = threads_.empty() ? read_next() : wait_for_next()) {
       const ByteRange part = slots_[*slot].part;
       target_.done(*slot, part);
       progress.add(part.length);
@@ -105,26 +105,38 @@ class RangedRead {
 
   void start() {
     for (unsigned i = 0; i < connections_; ++i) {
-      try {
-        threads_.emplace_back([this] { work(); });
-      } catch (const std::system_error&) {
-        // Fewer threads read as well.
-        if (threads_.empty()) throw;
-        return;
-      }
+      std::thread next = try_thread([this] { work(); });
+      if (!next.joinable()) return;  // fewer read as well, and so does this one
+      threads_.push_back(std::move(next));
     }
+  }
+
+  /// False where that ended it.
+  bool read(std::size_t slot) {
+    const ByteRange part = slots_[slot].part;
+    PartReceiver receiver(source_, target_, slot, part);
+    const RangeOutcome outcome = source_.transport.get_range(source_.url, source_.pinned,
+                                                             part.offset, part.length, receiver);
+    if (outcome != RangeOutcome::complete) {
+      end(outcome, nullptr);
+      return false;
+    }
+    if (!receiver.whole()) throw std::logic_error("a range shorter than asked for");
+    hand_over(slot);
+    return true;
+  }
+
+  /// Where there is no other thread.
+  std::optional<std::size_t> read_next() {
+    const auto slot = claim();
+    if (!slot || !read(*slot)) return std::nullopt;
+    return slot;
   }
 
   void work() noexcept {
     try {
       while (const auto slot = claim()) {
-        const ByteRange part = slots_[*slot].part;
-        PartReceiver receiver(source_, target_, *slot, part);
-        const RangeOutcome outcome = source_.transport.get_range(
-            source_.url, source_.pinned, part.offset, part.length, receiver);
-        if (outcome != RangeOutcome::complete) return end(outcome, nullptr);
-        if (!receiver.whole()) throw std::logic_error("a range shorter than asked for");
-        hand_over(*slot);
+        if (!read(*slot)) return;
       }
     } catch (const Stopped&) {
       end(RangeOutcome::complete, nullptr);
@@ -182,7 +194,7 @@ class RangedRead {
   }
 
   void join() noexcept {
-    if (threads_.empty()) return;
+    if (threads_.empty()) return source_.stop.clear();
     end(RangeOutcome::complete, nullptr);
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/thread.hpp"
 #include "io/file.hpp"
 #include "io/file_map.hpp"
 
@@ -140,10 +141,13 @@ class FileDigests {
         std::clamp<std::size_t>((digests_.size() + threads - 1) / threads, 1, Sha256::lanes());
     std::vector<std::thread> others;
     for (std::size_t i = 1; i < threads && i * at_once_ < digests_.size(); ++i) {
-      others.emplace_back([this] { work(); });
+      others.push_back(try_thread([this] { work(); }));
+      if (!others.back().joinable()) break;
     }
     work();
-    for (std::thread& other : others) other.join();
+    for (std::thread& other : others) {
+      if (other.joinable()) other.join();
+    }
     if (failure_) std::rethrow_exception(failure_);
     return std::move(digests_);
   }
@@ -242,9 +246,11 @@ std::vector<Digest> digest_file_chunks(int file, std::uint64_t size_bytes,
 ChunkDigester::ChunkDigester(std::uint64_t chunk_bytes, unsigned threads)
     : chunk_bytes_(chunk_bytes), jobs_(threads) {
   for (unsigned i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] {
+    std::thread next = try_thread([this] {
       while (auto job = jobs_.pop()) (*job)();
     });
+    if (!next.joinable()) break;
+    threads_.push_back(std::move(next));
   }
 }
 
@@ -256,7 +262,11 @@ ChunkDigester::~ChunkDigester() {
 std::shared_future<std::vector<Digest>> ChunkDigester::digest(Bytes bytes) {
   Job job([bytes, chunk_bytes = chunk_bytes_] { return digest_chunks(bytes, chunk_bytes); });
   auto answer = job.get_future().share();
-  jobs_.push(std::move(job));
+  if (threads_.empty()) {
+    job();
+  } else {
+    jobs_.push(std::move(job));
+  }
   return answer;
 }
 

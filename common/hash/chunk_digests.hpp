@@ -48,7 +48,8 @@ std::vector<Digest> digest_file_chunks(int file, std::uint64_t size_bytes,
                                        const std::function<void(std::uint64_t)>& progress,
                                        const std::string& subject);
 
-/// Threads that digest the chunks of buffers, any number of them at once.
+/// Threads that digest the chunks of buffers, any number of them at once; the caller's own where
+/// none can be started.
 class ChunkDigester {
  public:
   ChunkDigester(std::uint64_t chunk_bytes, unsigned threads);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/processors.hpp"
+#include "base/thread.hpp"
 #include "io/bounded_queue.hpp"
 
 namespace mad {
@@ -35,24 +36,30 @@ struct ThreadedSha256::State {
 
   void run() noexcept {
     try {
-      while (auto buffer = full.pop()) {
-        const Bytes bytes(buffer->bytes.get(), buffer->size);
-        if (!chunked) {
-          plain.update(bytes);
-        } else if (buffer->chunk_too) {
-          chunked->update(bytes);
-        } else {
-          chunked->update_whole_only(bytes);
-        }
-        buffer->size = 0;
-        empty.push(std::move(*buffer));
-      }
-      size_bytes = chunked ? chunked->length_bytes() : plain.length_bytes();
-      sha256 = chunked ? chunked->finish() : plain.finish();
+      while (auto buffer = full.pop()) hash(std::move(*buffer));
+      conclude();
     } catch (...) {
       failure = std::current_exception();
       empty.close();
     }
+  }
+
+  void hash(Buffer buffer) {
+    const Bytes bytes(buffer.bytes.get(), buffer.size);
+    if (!chunked) {
+      plain.update(bytes);
+    } else if (buffer.chunk_too) {
+      chunked->update(bytes);
+    } else {
+      chunked->update_whole_only(bytes);
+    }
+    buffer.size = 0;
+    empty.push(std::move(buffer));
+  }
+
+  void conclude() {
+    size_bytes = chunked ? chunked->length_bytes() : plain.length_bytes();
+    sha256 = chunked ? chunked->finish() : plain.finish();
   }
 
   void take_buffer() {
@@ -71,7 +78,13 @@ struct ThreadedSha256::State {
   }
 
   void pass_current() {
-    if (current.size > 0) full.push(std::move(current));
+    if (current.size > 0) {
+      if (thread.joinable()) {
+        full.push(std::move(current));
+      } else {
+        hash(std::move(current));
+      }
+    }
     current = {};
   }
 
@@ -88,6 +101,16 @@ struct ThreadedSha256::State {
   void end() {
     full.close();
     if (thread.joinable()) thread.join();
+  }
+
+  void finish() {
+    const bool alone = !thread.joinable();
+    pass_current();
+    if (own_chunk.length_bytes() > 0) end_own_chunk();
+    end();
+    if (alone) conclude();
+    if (failure) std::rethrow_exception(failure);
+    for (const auto& [index, digest] : own_chunks) chunked->set_chunk(index, digest);
   }
 
   std::uint64_t chunk_bytes;
@@ -114,7 +137,7 @@ struct ThreadedSha256::State {
 
 ThreadedSha256::ThreadedSha256(std::uint64_t chunk_bytes, Producer producer)
     : state_(std::make_unique<State>(chunk_bytes, producer)) {
-  state_->thread = std::thread([state = state_.get()] { state->run(); });
+  state_->thread = try_thread([state = state_.get()] { state->run(); });
 }
 
 ThreadedSha256::~ThreadedSha256() {
@@ -137,12 +160,7 @@ void ThreadedSha256::filled(std::size_t n) {
 }
 
 void ThreadedSha256::finish() {
-  State& s = *state_;
-  s.pass_current();
-  if (s.own_chunk.length_bytes() > 0) s.end_own_chunk();
-  s.end();
-  if (s.failure) std::rethrow_exception(s.failure);
-  for (const auto& [index, digest] : s.own_chunks) s.chunked->set_chunk(index, digest);
+  state_->finish();
 }
 
 const Digest& ThreadedSha256::sha256() const {

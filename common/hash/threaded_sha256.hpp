@@ -18,7 +18,8 @@ enum class Producer {
 };
 
 /// The digests of a stream, of the whole and of each chunk, made by a thread of its own
-/// while another one fills the buffers, which go round: memory is bounded.
+/// while another one fills the buffers, which go round: memory is bounded.  Where no thread can be
+/// started, by the one that fills them.
 class ThreadedSha256 {
  public:
   /// No chunks where `chunk_bytes` is 0; else as ChunkedSha256.

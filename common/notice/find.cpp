@@ -1,11 +1,12 @@
 #include "notice/find.hpp"
 
-#include <array>
 #include <fstream>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/interrupt.hpp"
+#include "base/thread.hpp"
 #include "credentials/service.hpp"
 #include "notice/gcp.hpp"
 #include "transport/http_port.hpp"
@@ -64,10 +65,15 @@ class Search {
       : endpoint_(std::move(endpoint)), end_(Clock::now() + time) {}
 
   std::optional<Cloud> run() {
-    std::array<std::thread, 3> threads;
-    std::size_t count = 0;
-    for (const Cloud cloud : {Cloud::aws, Cloud::gcp, Cloud::azure}) {
-      threads[count++] = std::thread([this, cloud] { probe(cloud); });
+    std::vector<std::thread> threads;
+    try {
+      for (const Cloud cloud : {Cloud::aws, Cloud::gcp, Cloud::azure}) {
+        threads.push_back(need_thread([this, cloud] { probe(cloud); }));
+      }
+    } catch (...) {
+      stop_->request();
+      for (std::thread& thread : threads) thread.join();
+      throw;
     }
     for (std::thread& thread : threads) thread.join();
     check_interrupted();

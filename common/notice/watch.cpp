@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/thread.hpp"
 #include "notice/complaints.hpp"
 #include "transport/retry.hpp"
 
@@ -15,10 +16,21 @@ Watch::Watch(Feeds feeds, std::shared_ptr<Stop> stop)
       stop_(std::move(stop)),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!event_) throw output_error("make", "an event descriptor", errno);
-  for (const auto& feed : feeds_) threads_.emplace_back([this, &feed] { follow(*feed); });
+  try {
+    for (const auto& feed : feeds_) {
+      threads_.push_back(need_thread([this, &feed] { follow(*feed); }));
+    }
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
 Watch::~Watch() {
+  end();
+}
+
+void Watch::end() {
   stop_->request();
   for (std::thread& thread : threads_) thread.join();
 }

@@ -32,6 +32,7 @@ class Watch {
   std::vector<Notice> take();
 
  private:
+  void end();
   void follow(Feed& feed) noexcept;
   /// Asks once and says what is to be said; gives how long to wait then.
   std::chrono::milliseconds ask(Feed& feed, Complaints& complaints);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/thread.hpp"
 #include "hash/crc32.hpp"
 
 namespace mad {
@@ -51,7 +52,7 @@ CrcAhead::CrcAhead(const StateTree& tree, std::size_t first,
   }
   // Less than this is sooner read than a thread is started.
   constexpr std::uint64_t k_worth_a_thread = std::uint64_t{1} << 20U;
-  if (total >= k_worth_a_thread) thread_ = std::thread([this] { run(); });
+  if (total >= k_worth_a_thread) thread_ = try_thread([this] { run(); });
 }
 
 CrcAhead::~CrcAhead() {

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/processors.hpp"
+#include "base/thread.hpp"
 #include "hash/crc32.hpp"
 #include "npz/inflate.hpp"
 #include "npz/npz_layout.hpp"
@@ -154,9 +155,9 @@ class DataChecker {
     // A thread costs about as much as reading this.
     constexpr std::uint64_t k_worth_a_thread = std::uint64_t{1} << 20U;
     if (pieces_.size() > 1 && total >= k_worth_a_thread && usable_processors() > 1) {
-      std::thread second([this] { work(); });
+      std::thread second = try_thread([this] { work(); });
       work();
-      second.join();
+      if (second.joinable()) second.join();
     } else {
       work();
     }

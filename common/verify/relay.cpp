@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/thread.hpp"
+
 namespace mad {
 
 Relay::Relay(std::size_t buffer_bytes, std::size_t buffers)
@@ -12,7 +14,7 @@ Relay::Relay(std::size_t buffer_bytes, std::size_t buffers)
     buffers_.push_back(std::make_unique_for_overwrite<std::byte[]>(buffer_bytes));
     free_.push(buffers_.back().get());
   }
-  thread_ = std::thread([this] { run(); });
+  thread_ = try_thread([this] { run(); });
 }
 
 Relay::~Relay() {
@@ -64,7 +66,11 @@ void Relay::post_buffer(std::size_t length, std::function<void(Bytes)> job) {
 }
 
 void Relay::post(std::function<void()> job) {
-  if (!jobs_.push(std::move(job))) drain();
+  if (!thread_.joinable()) {
+    job();
+  } else if (!jobs_.push(std::move(job))) {
+    drain();
+  }
 }
 
 }  // namespace mad

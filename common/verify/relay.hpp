@@ -13,8 +13,9 @@
 
 namespace mad {
 
-/// Runs jobs in order on a thread of its own, and hands them bytes in a few buffers
-/// that go round, so that memory stays bounded and is touched for the first time once.
+/// Runs jobs in order on a thread of its own (at once where none can be started), and hands them
+/// bytes in a few buffers that go round, so that memory stays bounded and is touched for the first
+/// time once.
 ///
 /// What a job throws ends the relay; the next call on it throws that.  All calls come
 /// from one thread.  Destruction drops the jobs that have not begun.

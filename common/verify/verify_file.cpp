@@ -14,6 +14,7 @@
 #include "base/processors.hpp"
 #include "base/progress.hpp"
 #include "base/text.hpp"
+#include "base/thread.hpp"
 #include "bundle/bundle.hpp"
 #include "hash/chunk_digests.hpp"
 #include "hash/threaded_sha256.hpp"
@@ -40,7 +41,7 @@ class SpareChecker {
 
   void start() {
     if (thread_.joinable()) return;
-    thread_ = std::thread([this] {
+    thread_ = try_thread([this] {
       try {
         members_ = check_();
       } catch (...) {
@@ -51,6 +52,7 @@ class SpareChecker {
 
   NpzMembers finish() {
     start();
+    if (!thread_.joinable()) return check_();
     thread_.join();
     if (failure_) std::rethrow_exception(failure_);
     return std::move(members_);

@@ -49,14 +49,24 @@ def setUpModule():
 
 
 class Restricted(madtest.Case):
+    def injected(self, calls, answer, tool, *argv, stdin=b"", **env):
+        self.trace = self.tmp / "trace"
+        return madtest.run(
+            "strace", "-f", "-qq", "-o", self.trace, "-e", f"trace={','.join(calls)},kill",
+            "-e", f"inject={','.join(calls)}:error={answer}", madtest.tool(tool), *argv,
+            stdin=stdin, env={"ASAN_OPTIONS": "detect_leaks=0", **env})
+
     def without(self, answer, tool, *argv, stdin=b""):
         """Runs a tool to which the kernel gives `answer` to all that is missing; it must do."""
-        self.trace = self.tmp / "trace"
-        done = madtest.run(
-            "strace", "-f", "-qq", "-o", self.trace, "-e", f"trace={','.join(ANSWERS[answer])},kill",
-            "-e", f"inject={','.join(ANSWERS[answer])}:error={answer}", madtest.tool(tool), *argv,
-            stdin=stdin, env={"ASAN_OPTIONS": "detect_leaks=0"})
+        done = self.injected(ANSWERS[answer], answer, tool, *argv, stdin=stdin)
         self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def without_threads(self, tool, *argv, stdin=b""):
+        """As where a limit of processes is reached."""
+        done = self.injected(("clone", "clone3"), "EAGAIN", tool, *argv, stdin=stdin)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("INJECTED", self.trace.read_text())
         return done
 
     def assert_asked_for(self, *calls):
@@ -134,6 +144,35 @@ class Restricted(madtest.Case):
                 madtest.reference_verify(place / "sim.npz")
                 before = step_of(place / "state")
                 wait_until(lambda: step_of(place / "state") > before, "the simulation to go on")
+
+    def test_where_no_thread_can_be_started_one_does_all_the_work(self):
+        state = madtest.make_state(self.tmp / "state", ARRAYS)
+        npz = self.place("file") / "sim.npz"
+        self.without_threads("mad-snapshot", "-o", npz, state)
+        self.assert_snapshot(npz)
+        for options in ((), ("--all-cores",)):
+            self.without_threads("mad-verify", *options, npz)
+
+        url = NGINX.url("/sim.npz")
+        npz = self.place("fetched") / "sim.npz"
+        self.without_threads("mad-fetch", "-o", npz, url)
+        self.assert_snapshot(npz)
+
+        for source in (("mad-snapshot", "-o", "-", state), ("mad-fetch", url)):
+            bundle = self.without_threads(*source).stdout
+            for options in ((), ("--stream",)):
+                verified = self.without_threads("mad-verify", *options, stdin=bundle).stdout
+                npz = self.tmp / "resumed.npz"
+                done = madtest.run("mad-resume", "--snapshot", npz, stdin=verified)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(npz.read_bytes(), NPZ.read_bytes())
+                npz.unlink()
+
+    def test_what_cannot_do_without_a_thread_says_so(self):
+        done = self.injected(("clone", "clone3"), "EAGAIN", "mad-watch", "--endpoint",
+                             NGINX.url("").rstrip("/"))
+        self.assert_refused(done, 9, "a further thread: cannot be started: Resource temporarily "
+                            "unavailable", "pids.max")
 
     def start_sim(self, place):
         """Below a shell; both, by process and by PID."""

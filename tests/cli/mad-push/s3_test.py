@@ -139,6 +139,17 @@ class Pushing(PushCase):
         self.assertEqual((self.report["connections"], self.report["part_bytes"]), (3, 6 * MIB))
         self.assertEqual(self.fetched_step(), 2)
 
+    def test_where_no_thread_can_be_started_one_part_follows_the_other(self):
+        npz = self.snapshot(1, elements=3 * MIB)  # 24 MiB
+        done = madtest.run(
+            "strace", "-f", "-qq", "-o", self.tmp / "trace", "-e", "trace=clone,clone3", "-e",
+            "inject=clone,clone3:error=EAGAIN", madtest.tool("mad-push"), npz, self.url,
+            env={**self.environment, "ASAN_OPTIONS": "detect_leaks=0"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("INJECTED", (self.tmp / "trace").read_text())
+        self.assert_stored(npz)
+        self.assert_no_leftovers()
+
     def test_a_part_is_signed_with_its_digest_whatever_its_size(self):
         npz = self.snapshot(2, 3 * MIB)
         whole = npz.read_bytes()
