@@ -40,6 +40,7 @@ std::string reason_of(int errno_value) {
   switch (errno_value) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return "no-space";
     case EACCES:
     case EPERM:

@@ -15,13 +15,15 @@ namespace mad {
 namespace {
 
 constexpr std::array<int, 4> k_ending = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+/// The failing write(2) says it as well.
+constexpr std::array<int, 2> k_ignored = {SIGPIPE, SIGXFSZ};
 
 std::atomic<int> pending_signal{0};
 std::array<int, 2> wake_pipe = {-1, -1};
 
 struct Original {
   std::array<struct sigaction, k_ending.size()> ending;
-  struct sigaction pipe;
+  std::array<struct sigaction, k_ignored.size()> ignored;
   struct sigaction alarm;
   sigset_t mask;
 };
@@ -61,7 +63,9 @@ void install_interrupt_handlers() {
 
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &ignore, &original.pipe);
+  for (std::size_t i = 0; i < k_ignored.size(); ++i) {
+    sigaction(k_ignored[i], &ignore, &original.ignored[i]);
+  }
 
   sigaction(SIGALRM, nullptr, &original.alarm);
 
@@ -87,7 +91,9 @@ void restore_original_signals() {
   for (std::size_t i = 0; i < k_ending.size(); ++i) {
     sigaction(k_ending[i], &original.ending[i], nullptr);
   }
-  sigaction(SIGPIPE, &original.pipe, nullptr);
+  for (std::size_t i = 0; i < k_ignored.size(); ++i) {
+    sigaction(k_ignored[i], &original.ignored[i], nullptr);
+  }
   sigaction(SIGALRM, &original.alarm, nullptr);
   pthread_sigmask(SIG_SETMASK, &original.mask, nullptr);
 }

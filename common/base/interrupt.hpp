@@ -12,8 +12,8 @@ struct Interrupted {
 };
 
 /// Makes SIGINT, SIGTERM, SIGHUP and SIGQUIT set a flag and wake every wait on
-/// interrupt_fd(), and ignores SIGPIPE (writes report EPIPE instead).  A signal
-/// that was ignored at start stays ignored, except SIGPIPE.
+/// interrupt_fd(), and ignores SIGPIPE and SIGXFSZ (writes report EPIPE and EFBIG instead).  A
+/// signal that was ignored at start stays ignored.
 void install_interrupt_handlers();
 
 /// A descriptor that polls readable once a signal has arrived or the deadline (deadline.hpp)

@@ -90,6 +90,10 @@ Held open_process(pid_t pid) {
   }
   held.proc =
       Fd(open(("/proc/" + std::to_string(pid)).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!held.proc && access("/proc/self", F_OK) != 0) {
+    throw Error(ExitCode::io, "io-error", "/proc",
+                "is not mounted; without it no process can be seen to stand still");
+  }
   if (held.proc && !is_process(held.proc.get(), pid)) throw no_process(pid);
   const auto stat = held.proc ? read_proc_stat(held.proc.get(), "stat") : std::nullopt;
   // Alive now, so the number was its own when /proc was opened, too.

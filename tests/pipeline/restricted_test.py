@@ -168,6 +168,34 @@ class Restricted(madtest.Case):
                 self.assertEqual(npz.read_bytes(), NPZ.read_bytes())
                 npz.unlink()
 
+    def limited(self, *argv, stdin=b""):
+        """Where no file may be larger than a megabyte."""
+        return madtest.run("prlimit", f"--fsize={1 << 20}", *argv, stdin=stdin)
+
+    def test_a_limit_of_file_sizes_is_as_a_full_disk(self):
+        state = madtest.make_state(self.tmp / "state", ARRAYS)
+        place = self.place("small")
+        (place / "sim.npz").write_bytes(b"old")
+        for argv in (("mad-snapshot", "-o", place / "sim.npz", state),
+                     ("mad-fetch", "-o", place / "sim.npz", NPZ),
+                     ("mad-fetch", "-o", place / "sim.npz", NGINX.url("/sim.npz"))):
+            done = self.limited(madtest.tool(argv[0]), *argv[1:])
+            self.assert_refused(done, 9, str(place / "sim.npz"), "File too large")
+            self.assertEqual(madtest.tree(place), {"sim.npz": b"old"})
+
+    def test_a_command_starts_below_a_limit_of_file_sizes_and_has_its_signal(self):
+        bundle = madtest.run("mad-verify", stdin=madtest.run("mad-fetch", NPZ).stdout).stdout
+        place = self.place("small")
+        done = self.limited(
+            madtest.tool("mad-resume"), "--state-dir", place / "state", "--", "sh", "-c",
+            'echo "$MAD_RESUME_STATUS $MAD_RESUME_REASON"; grep SigIgn /proc/self/status',
+            stdin=bundle)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said, ignored = done.stdout.decode().splitlines()
+        self.assertRegex(said, "^failed mad-resume: no-space: .*File too large")
+        self.assertEqual(int(ignored.split()[1], 16) >> (signal.SIGXFSZ - 1) & 1, 0)
+        self.assertEqual(madtest.tree(place), {})
+
     def test_what_cannot_do_without_a_thread_says_so(self):
         done = self.injected(("clone", "clone3"), "EAGAIN", "mad-watch", "--endpoint",
                              NGINX.url("").rstrip("/"))
