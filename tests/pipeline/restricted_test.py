@@ -20,10 +20,10 @@ from servers import Nginx
 
 # What older kernels, gVisor, and seccomp filters of containers have been seen without.
 MISSING = ("splice", "fallocate", "fchmod", "fadvise64", "sync_file_range", "flock",
-           "sched_getaffinity", "close_range", "pidfd_open", "pidfd_send_signal", "fstatfs", "statx",
+           "close_range", "pidfd_open", "pidfd_send_signal", "fstatfs", "statx",
            "landlock_create_ruleset")
 # Which the sanitizers' own library needs.
-IF_PLAIN = () if madtest.SANITIZED else ("madvise",)
+IF_PLAIN = () if madtest.SANITIZED else ("madvise", "sched_getaffinity")
 ANSWERS = {
     "ENOSYS": MISSING + IF_PLAIN + ("renameat2",),
     "EPERM": MISSING + IF_PLAIN,
