@@ -149,8 +149,42 @@ class RunPreemptible(Started):
         child.signal(signal.SIGTERM)
         self.assertEqual(child.wait(), 120, child.err)
         self.assertIn("mad-snapshot ended with 9", child.err)
+        self.assertIn("of what it left: mad-snapshot ended with 9", child.err)
         self.assertFalse(alive(pid))
         self.assertFalse((self.tmp / "uploaded").exists())
+
+    def test_a_command_that_cannot_be_held_still_is_ended_first(self):
+        """By a mad-snapshot that fails for as long as the command lives, as one that cannot
+        start its guardian does, or whose command hangs in the kernel."""
+        for shell in (DASH, shutil.which("bash")):
+            for command in ((), ("sh", "-c", '"$@"; true', "sh")):
+                with self.subTest(shell=shell, command=command):
+                    shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                    self.npz.unlink(missing_ok=True)
+                    (self.tmp / "path").unlink(missing_ok=True)
+                    env = self.stand_in(
+                        'case "$1" in --pause) exit 9 ;; esac\n'
+                        f'exec {madtest.tool("mad-snapshot")} "$@"\n')
+                    child = self.start(
+                        *command, SIM, "--state", self.state, "--heat-bytes", 4096, shell=shell,
+                        env=env, options=["--after-snapshot", 'echo "$1" >path'])
+                    before = step_of(self.state)
+                    wait_until(lambda: step_of(self.state) > before + 3, "the first steps")
+                    child.signal(signal.SIGTERM)
+                    self.assertEqual(child.wait(), 143, child.err)
+                    self.assertIn("mad-snapshot ended with 9", child.err)
+                    self.assertEqual((self.tmp / "path").read_text(), f"{self.npz}\n")
+                    madtest.reference_verify(self.npz)
+                    taken = madtest.run("mad-manifest", "get", self.npz, "step")
+                    self.assertEqual(int(taken.stdout), step_of(self.state))
+
+    def test_a_snapshot_that_was_asked_for_wrongly_is_not_tried_twice(self):
+        env = self.stand_in("echo asked >>asked; exit 2\n")
+        child = self.start(*self.ready(":"), env=env)
+        self.pid()
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 120, child.err)
+        self.assertEqual((self.tmp / "asked").read_text(), "asked\n")
 
     def test_without_a_state_yet_the_old_snapshot_stays(self):
         madtest.reference_snapshot(self.npz, madtest.small_arrays())
