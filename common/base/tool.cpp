@@ -22,6 +22,7 @@
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
+#include "base/report_file.hpp"
 #include "base/version.hpp"
 
 namespace mad {
@@ -92,32 +93,6 @@ std::string surplus(const std::vector<std::string>& words) {
     if (word.substr(0, 1) == "-") message += " " + printable(word.substr(0, word.find('=')), 60);
   }
   return message;
-}
-
-/// The report must not follow a link out of a directory that others write to,
-/// nor be seen half-written: a temporary beside it, then a rename.
-void write_report_file(const std::string& path, const std::string& text) {
-  if (path.empty()) return;
-  std::string temporary = path + ".mad-XXXXXX";
-  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) {
-    log_warning(output_error("write the report", path, errno).what());
-    return;
-  }
-  std::string_view rest = text;
-  (void)fchmod(fd, 0644);  // not every file system has modes
-  int failure = 0;
-  while (failure == 0 && !rest.empty()) {
-    const ssize_t n = write(fd, rest.data(), rest.size());
-    if (n < 0 && errno != EINTR) failure = errno;
-    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
-  }
-  if (close(fd) != 0 && failure == 0) failure = errno;
-  if (failure == 0 && rename(temporary.c_str(), path.c_str()) != 0) failure = errno;
-  if (failure != 0) {
-    unlink(temporary.c_str());
-    log_warning(output_error("write the report", path, failure).what());
-  }
 }
 
 int print_version(const char* name, const CommonOptions& common, About about) {

@@ -17,6 +17,7 @@ AtomicFile::AtomicFile(const std::string& path, mode_t mode, Durability durabili
   name_ = parts.name;
   directory_ = Fd(open(parts.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory_) throw output_error("open the directory of", path, errno);
+  check_replaceable(path);
   remove_dead_temporaries(directory_.get(), name_);
   temporary_ = create_temporary(directory_.get(), name_, path);
 }

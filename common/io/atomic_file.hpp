@@ -17,7 +17,8 @@ namespace mad {
 /// finish() removes the temporary and leaves `path` as it was; what a SIGKILL
 /// left, the next AtomicFile for the same name removes.
 ///
-/// Owns its descriptor; one thread at a time.  Throws Error(ExitCode::io).
+/// Owns its descriptor; one thread at a time.  Throws Error(io), and Error(refused,
+/// `not-regular`) where a device, a FIFO, a socket or a directory is in its place.
 class AtomicFile final : public Sink {
  public:
   AtomicFile(const std::string& path, mode_t mode, Durability durability);

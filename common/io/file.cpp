@@ -58,6 +58,12 @@ std::string random_suffix() {
   return suffix;
 }
 
+void check_replaceable(const std::string& path) {
+  struct ::stat there {};
+  if (lstat(path.c_str(), &there) != 0 || S_ISREG(there.st_mode) || S_ISLNK(there.st_mode)) return;
+  throw not_regular(path, there.st_mode);
+}
+
 Fd open_regular(const std::string& path) {
   return open_regular_at(AT_FDCWD, path, path);
 }

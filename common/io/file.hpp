@@ -18,6 +18,10 @@ Fd open_regular(const std::string& path);
 /// The same relative to a directory; `subject` names it in errors.
 Fd open_regular_at(int directory, const std::string& name, const std::string& subject);
 
+/// Refuses (code refused, reason `not-regular`) to put a file in the place of a directory, a FIFO,
+/// a socket or a device; what is a symbolic link, or nothing, can be replaced.
+void check_replaceable(const std::string& path);
+
 /// Opens a directory for fsync, flock and *at calls; follows links.
 Fd open_directory(const std::string& path);
 

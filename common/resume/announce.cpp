@@ -13,6 +13,7 @@ namespace mad {
 EnvironmentFile::EnvironmentFile(const std::optional<std::string>& path) {
   if (!path) return;
   try {
+    check_replaceable(*path);
     if (unlink(path->c_str()) != 0 && errno != ENOENT) {
       throw output_error("remove the old", *path, errno);
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 
 import madtest
@@ -100,6 +101,56 @@ class Frame(madtest.Case):
                 self.assertEqual((outcome["status"], outcome["signal"]), ("signal", number))
                 report.unlink()
                 self.assertEqual(madtest.tree(self.tmp), {}, tool)
+
+    def report_into(self, path, **more):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        return subprocess.run(
+            [madtest.tool("mad-verify"), "-q", "--report", path, npz], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=60,
+            env=madtest.clean_environment(), **more)
+
+    def assert_is_the_report(self, text):
+        self.assertEqual(json.loads(text)["tool"], "mad-verify")
+
+    def test_a_report_goes_to_a_descriptor_of_the_tools_own(self):
+        done = self.report_into("/dev/stderr")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_is_the_report(done.stderr)
+        done = self.report_into("/dev/stdout")
+        self.assert_is_the_report(done.stdout.splitlines()[-1])
+        with open(self.tmp / "log", "w+b") as log:
+            log.write(b"before\n")
+            log.flush()
+            self.report_into(f"/dev/fd/{log.fileno()}", pass_fds=(log.fileno(),))
+            log.seek(0)
+            before, report = log.read().splitlines()
+        self.assertEqual(before, b"before")
+        self.assert_is_the_report(report)
+        done = self.report_into("/dev/fd/77")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"warning: /dev/fd/77: cannot write the report: Bad file descriptor",
+                      done.stderr)
+
+    def test_a_report_goes_into_a_fifo_or_a_device_which_stays_what_it_is(self):
+        fifo = self.tmp / "fifo"
+        os.mkfifo(fifo)
+        done = self.report_into(fifo)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"fifo: cannot write the report: No such device or address", done.stderr)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        done = self.report_into(fifo)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assert_is_the_report(os.read(reader, 1 << 16))
+        self.assertTrue(stat.S_ISFIFO(fifo.lstat().st_mode))
+
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        done = self.report_into(os.ttyname(theirs))
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assert_is_the_report(os.read(ours, 1 << 16))
+        self.assertTrue(stat.S_ISCHR(os.lstat(os.ttyname(theirs)).st_mode))
 
     def test_a_report_that_cannot_be_written_is_said_and_changes_nothing(self):
         done = madtest.run("mad-verify", "--report", self.tmp / "no/such/dir/report.json",

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import time
 
@@ -117,6 +118,12 @@ class Command(resumes.Case):
         read = madtest.dash(f". {self.env_file}; {resumes.SHOW}")
         self.assertEqual(self.lot(read)[1], str(path))
         self.assertEqual(self.lot(done), self.lot(read))
+
+    def test_what_is_no_file_is_not_removed_for_the_environment_file(self):
+        os.mkfifo(self.env_file)
+        done = self.resume(bundle(self.npz), "--snapshot", self.path, "--env-file", self.env_file)
+        self.assertIn(f"{self.env_file}: expected a regular file, found a FIFO", done.stderr)
+        self.assertTrue(stat.S_ISFIFO(self.env_file.lstat().st_mode))
 
     def test_the_environment_file_exports(self):
         self.resume(bundle(self.npz), "--snapshot", self.path, "--env-file", self.env_file)

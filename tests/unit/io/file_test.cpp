@@ -73,6 +73,16 @@ TEST_CASE("AtomicFile: replaces a file whole, with its mode, and leaves no tempo
   CHECK(entries(here.path()) == 1);
 }
 
+TEST_CASE("AtomicFile: what is no file keeps its place") {
+  const TemporaryDirectory here;
+  const std::string path = here.file("fifo");
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  const Error error = error_from([&] { AtomicFile(path, 0600, Durability::none); });
+  CHECK(error.code == ExitCode::refused);
+  CHECK(error.message == "expected a regular file, found a FIFO");
+  CHECK(entries(here.path()) == 1);
+}
+
 TEST_CASE("AtomicFile: destruction without finish leaves the old file and nothing beside it") {
   const TemporaryDirectory here;
   const std::string path = here.file("out.json");
