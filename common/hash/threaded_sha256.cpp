@@ -79,10 +79,10 @@ struct ThreadedSha256::State {
 
   void pass_current() {
     if (current.size > 0) {
-      if (thread.joinable()) {
-        full.push(std::move(current));
-      } else {
+      if (alone) {
         hash(std::move(current));
+      } else {
+        full.push(std::move(current));
       }
     }
     current = {};
@@ -104,7 +104,6 @@ struct ThreadedSha256::State {
   }
 
   void finish() {
-    const bool alone = !thread.joinable();
     pass_current();
     if (own_chunk.length_bytes() > 0) end_own_chunk();
     end();
@@ -133,11 +132,14 @@ struct ThreadedSha256::State {
   BoundedQueue<Buffer> full{k_buffers};
   BoundedQueue<Buffer> empty{k_buffers};
   std::thread thread;
+  /// There is no thread, and was none.
+  bool alone = false;
 };
 
 ThreadedSha256::ThreadedSha256(std::uint64_t chunk_bytes, Producer producer)
     : state_(std::make_unique<State>(chunk_bytes, producer)) {
   state_->thread = try_thread([state = state_.get()] { state->run(); });
+  state_->alone = !state_->thread.joinable();
 }
 
 ThreadedSha256::~ThreadedSha256() {

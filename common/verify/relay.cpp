@@ -15,6 +15,7 @@ Relay::Relay(std::size_t buffer_bytes, std::size_t buffers)
     free_.push(buffers_.back().get());
   }
   thread_ = try_thread([this] { run(); });
+  at_once_ = !thread_.joinable();
 }
 
 Relay::~Relay() {
@@ -66,7 +67,7 @@ void Relay::post_buffer(std::size_t length, std::function<void(Bytes)> job) {
 }
 
 void Relay::post(std::function<void()> job) {
-  if (!thread_.joinable()) {
+  if (at_once_) {
     job();
   } else if (!jobs_.push(std::move(job))) {
     drain();

@@ -48,6 +48,8 @@ class Relay {
   std::atomic<bool> dropping_ = false;
   std::exception_ptr failure_;
   std::thread thread_;
+  /// There is no thread, and was none.
+  bool at_once_ = false;
 };
 
 }  // namespace mad
