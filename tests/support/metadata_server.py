@@ -27,7 +27,7 @@ What POST /control (and control()) takes, each key optional:
     cloud     which one it is from now on
 
 GET /control says what was asked: {"requests": {"METHOD PATH": COUNT}, "statuses": …,
-"acknowledged": [EventId, …]}.
+"answers": {"PATH": COUNT}, "acknowledged": [EventId, …]}.
 
 From the documentation: EC2's "Use IMDSv2" and "Spot Instance interruption notices" (a token by
 PUT with a time to live of 1 to 21600 seconds, 401 without a valid one, 404 while nothing is
@@ -54,6 +54,7 @@ AWS_PATHS = {"preemption": "/latest/meta-data/spot/instance-action",
 GCP_PATHS = {"/computeMetadata/v1/instance/preempted": "preemption",
              "/computeMetadata/v1/instance/maintenance-event": "maintenance"}
 GCP_QUIET = {"preemption": "FALSE", "maintenance": "NONE"}
+AZURE_PATH = "/metadata/scheduledevents"
 GCP_SAID = {"preemption": "TRUE", "maintenance": "TERMINATE_ON_HOST_MAINTENANCE"}
 VM_NAME = "vm-scale-set_3"
 
@@ -68,6 +69,7 @@ class MetadataServer:
         self.faults = []
         self.requests = collections.Counter()
         self.statuses = collections.Counter()
+        self.answers = collections.Counter()
         self.acknowledged = []
         self.aws = {}
         self.gcp = {kind: (quiet, "0") for kind, quiet in GCP_QUIET.items()}
@@ -119,7 +121,7 @@ class MetadataServer:
         """What GET /control says."""
         with self.changed:
             return {"requests": dict(self.requests), "statuses": dict(self.statuses),
-                    "acknowledged": list(self.acknowledged)}
+                    "answers": dict(self.answers), "acknowledged": list(self.acknowledged)}
 
     def withdraw(self):
         self.aws.clear()
@@ -185,6 +187,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         with self.server.metadata.changed:
             self.server.metadata.statuses[str(status)] += 1
+            self.server.metadata.answers[urllib.parse.urlsplit(self.path).path] += 1
         # In one piece, as the services do.
         self.wfile.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
@@ -289,7 +292,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(400, '{"error":"Bad request. api-version was not specified"}')
         elif path == "/metadata/instance/compute/name" and query.get("format") == "text":
             self.answer(200, VM_NAME, Content_Type="text/plain")
-        elif path == "/metadata/scheduledevents":
+        elif path == AZURE_PATH:
             self.azure_events(body)
         else:
             self.answer(404, '{"error":"Not found"}')

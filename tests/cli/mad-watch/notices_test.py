@@ -43,9 +43,10 @@ class Notices(WatchCase):
                 if cloud != "azure":
                     child.wait_for_notices(2)
                 if cloud != "gcp":  # whose question waits
-                    child.wait_for_answers()
+                    child.wait_for_answers(3)
+                before = server.seen()
                 server.control(withdraw=True)
-                child.wait_for_answers(2)
+                child.wait_for_answers(1 if cloud == "gcp" else 2, since=before)
                 server.control(notice="preemption")
                 notices = child.wait_for_notices(2 if cloud == "azure" else 3)
                 other = {"aws": ["rebalance"], "gcp": ["maintenance"], "azure": []}[cloud]
@@ -93,7 +94,7 @@ class Notices(WatchCase):
         child.said("acknowledged event good")
         self.assertEqual(server.seen()["acknowledged"], ["good"])
         # It has started by that, and is the same event.
-        child.wait_for_answers()
+        child.wait_for_answers(3)
         self.assertEqual(self.ran(), ["bad", "good"])
 
     def test_one_that_has_started_has_no_time_left_and_no_deadline_to_keep(self):

@@ -5,7 +5,7 @@ import sys
 import time
 
 import madtest
-from metadata_server import MetadataServer
+from metadata_server import AWS_PATHS, AZURE_PATH, GCP_PATHS, MetadataServer
 
 sys.path.insert(0, str(madtest.SOURCE / "tests/pipeline"))
 from pipeline import Child, alive, os, pathlib, signal, wait_until  # noqa: E402
@@ -64,13 +64,21 @@ class Watching(Child):
             count for path, count in self.server.seen()["requests"].items()
             if path.endswith(last)) >= 2 + found, "the questions")
 
-    def answers(self):
-        return sum(self.server.seen()["statuses"].values())
+    def wait_for_answers(self, count, since=None):
+        """Until each question that the watch asks has been answered so many times more.
 
-    def wait_for_answers(self, count=6):
-        """Until so many questions more have been answered."""
-        before = self.answers()
-        wait_until(lambda: self.answers() >= before + count, "further questions")
+        More than now, or than when `server.seen()` was `since`. What was
+        being answered then is the first of them.
+        """
+        paths = {"aws": AWS_PATHS.values(), "gcp": GCP_PATHS, "azure": (AZURE_PATH,)}
+        before = (since or self.server.seen())["answers"]
+
+        def answered():
+            now = self.server.seen()["answers"]
+            return all(now.get(path, 0) >= before.get(path, 0) + count
+                       for path in paths[self.server.cloud])
+
+        wait_until(answered, "further answers")
 
 
 __all__ = ["CLOUDS", "Child", "WatchCase", "alive", "os", "pathlib", "signal", "wait_until"]
