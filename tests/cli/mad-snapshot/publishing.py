@@ -8,6 +8,7 @@ import numpy as np
 
 import madtest
 from signing import KeyPair
+from strace import whole_calls
 
 NPZ = "sim.npz"
 MANIFEST = NPZ + ".manifest.json"
@@ -112,7 +113,7 @@ class Publishing(madtest.Case):
         readable = re.sub(r"<((?:\\x[0-9a-f]{2})+)>",
                           lambda m: "<" + bytes.fromhex(m[1].replace("\\x", "")).decode() + ">",
                           trace.read_text())
-        return done, readable
+        return done, "\n".join(whole_calls(readable))
 
     def calls(self, label, options=()):
         """[(call, its number among the main thread's calls of that name, line)] of a run.

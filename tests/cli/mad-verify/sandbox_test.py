@@ -10,6 +10,7 @@ import time
 
 import madtest
 from signing import KeyPair
+from strace import whole_calls
 
 ENTERED = "landlock_restrict_self"
 
@@ -34,7 +35,7 @@ class Sandbox(madtest.Case):
             "strace", "-f", "-qq", "-e", "trace=openat,open,read,execve,/landlock_.*", *inject,
             "-e", "signal=none", "-o", trace, madtest.tool(argv[0]), *argv[1:], stdin=stdin, env=env)
         self.assertEqual(done.returncode, code, done.stderr)
-        lines = [re.sub(r"^\d+ +", "", line) for line in trace.read_text().splitlines()
+        lines = [re.sub(r"^\d+ +", "", line) for line in whole_calls(trace.read_text())
                  # The sanitizers look at their own process.
                  if not (madtest.SANITIZED and '"/proc/' in line)]
         return [line for line in lines if not line.startswith("read(") or "read(0" in line], done
