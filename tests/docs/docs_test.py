@@ -1,7 +1,6 @@
 """Man pages, README, completion and --help agree, and the examples really run."""
 
 import os
-import pathlib
 import re
 import shutil
 import subprocess

@@ -25,7 +25,6 @@ import re
 import select
 import socket
 import ssl
-import struct
 import termios
 import threading
 import time

@@ -177,7 +177,7 @@ class Command(resumes.Case):
                                 ("no-such-command-here", "exit status 127")):
             done = self.resume(b"", "--notify", command)
             self.assert_failed(done)
-            self.assertIn(f"warning: --notify: ", done.stderr)
+            self.assertIn("warning: --notify: ", done.stderr)
             self.assertIn(needle, done.stderr)
 
     def test_a_notify_that_hangs_is_ended_with_all_its_children(self):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import socket
 import subprocess
 
@@ -141,9 +140,9 @@ class Swap(resumes.Case):
             self.assertEqual(self.leftovers(), [])
 
     def test_a_mount_point_is_swapped_in_place(self):
-        script = f"mount -t tmpfs none state; cp -a fresh/. state; " \
-                 f"mad-resume --state-dir state --report report.json -- sh -c ':'; " \
-                 f"cp -a state after; ls -A state"
+        script = ("mount -t tmpfs none state; cp -a fresh/. state; "
+                  "mad-resume --state-dir state --report report.json -- sh -c ':'; "
+                  "cp -a state after; ls -A state")
         madtest.make_state(self.tmp / "fresh", arrays(0))
         done = self.in_namespace(script, bundle(npz_bytes(arrays(7))))
         self.assertEqual(done.returncode, 0, done.stderr)

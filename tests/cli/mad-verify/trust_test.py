@@ -6,7 +6,7 @@ import os
 import shutil
 
 import madtest
-from filter_test import END, Filter, Opened, manifest_of, member, parts, seal_member
+from filter_test import END, Filter, manifest_of, member, parts, seal_member
 from signing import KeyPair, must
 
 MANIFEST = "sim.npz.manifest.json"

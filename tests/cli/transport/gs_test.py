@@ -4,75 +4,81 @@
 import gzip
 import json
 import os
+import re
 import signal
 
+import contract
 import madtest
 from fake_gcs import CHUNK, FakeGCS, format_crc32c
-from fault_proxy import (FaultProxy, content_range, cut, etag, flip, flip_upload, gcs_error, header,
-                         lost_answer, meanwhile, no_ranges, other_range, reset, reset_upload, stall,
-                         stall_upload, status, together)
+from fault_proxy import (FaultProxy, cut, etag, flip, flip_upload, gcs_error, header, lost_answer,
+                         meanwhile, reset_upload, stall_upload, status)
 from storing import MIB, StoreCase, noise, wait_until
 
-KEYS = ["a b+c", "d//e", "p%25", "q?x#1", "s&=;:@!$'()*,~", "x/../y", "ü日本", "\"<>|{}^`\\[]",
-        "/slash", "./z", "%41", "trailing/", "a" * 900]
 
-
-class GsCase(StoreCase):
+class GsCase(StoreCase, contract.StoreContract):
+    KEYS = [*contract.AWKWARD, "^`\\[]", "/slash", "./z", "%41", "trailing/", "a" * 900]
+    PAGE = 20
+    THREADS = 1
+    PUT = "POST"
+    DENIED, BUSY = "403 forbidden", "503 backendError"
+    FAULTS = (gcs_error(429, "rateLimitExceeded"),)
+    LEFT = "could not be aborted"
     auth = False
 
     def setUp(self):
-        super().setUp()
-        self.gcs = self.enterContext(FakeGCS(auth=self.auth))
+        self.gcs = self.enterContext(FakeGCS(auth=self.auth, page_size=self.PAGE))
         self.bucket = self.gcs.bucket("bucket")
         self.environment = self.gcs.environment()
+        super().setUp()
 
     def url(self, key="object"):
         return f"gs://{self.bucket}/{key}"
+
+    def nowhere(self):
+        return "gs://no-such-bucket/", "no-such-bucket"
 
     def through_proxy(self):
         proxy = self.enterContext(FaultProxy(self.gcs.port))
         self.environment = self.gcs.environment(endpoint=proxy.endpoint())
         return proxy
 
-    def assert_nothing_left(self, objects=()):
-        self.assertEqual((list(self.gcs.keys(self.bucket)), self.gcs.sessions),
-                         (list(objects), {}))
+    def put(self, body, key="object", **metadata):
+        return str(self.gcs.put(self.bucket, key, body, metadata))
+
+    def find(self, key="object"):
+        found = self.gcs.find(self.bucket, key)
+        return found and (found.body, found.metadata, str(found.generation))
+
+    def delete(self, key="object"):
+        self.gcs.delete(self.bucket, key)
+
+    def unfinished(self):
+        return self.gcs.sessions
+
+    def assert_nothing_left(self):
+        self.assertEqual((self.gcs.keys(self.bucket), self.gcs.sessions), ({}, {}))
+
+    def is_read(self, seen):
+        return "alt=media" in seen.query
+
+    def pinned_to(self, seen):
+        return re.search(r"generation=(\d+)", seen.query)[1]
+
+    def busy(self, **options):
+        return gcs_error(503, "backendError", **options)
+
+    def denied(self):
+        return gcs_error(403, "forbidden")
+
+    def other_version(self):
+        return header("x-goog-generation", "1")
 
     def assert_keeps_secrets(self, text):
         for secret in ("upload_id", "ya29.", "Bearer"):
             self.assertNotIn(secret, text)
 
 
-class Objects(GsCase):
-    def test_stat_tells_size_version_metadata_and_time(self):
-        version = self.gcs.put(self.bucket, "object", b"12345", {"sha256": "abc"})
-        info = self.result("stat", self.url())
-        self.assertEqual((info["size"], info["version"], info["metadata"]),
-                         (5, str(version), {"sha256": "abc"}))
-        self.assertGreater(info["modified"], 1_600_000_000)
-        self.gcs.put(self.bucket, "empty", b"")
-        info = self.result("stat", self.url("empty"))
-        self.assertEqual((info["size"], info["metadata"]), (0, {}))
-        self.assertIsNone(self.result("stat", self.url("none")))
-
-    def test_put_get_and_remove_any_key(self):
-        for key in KEYS:
-            with self.subTest(key=key):
-                info = self.result("put", self.url(key), "--meta", "sha256=abc", stdin=b"bytes")
-                self.assertEqual(list(self.gcs.keys(self.bucket)), [key])
-                found = self.gcs.find(self.bucket, key)
-                self.assertEqual((found.body, found.metadata, str(found.generation)),
-                                 (b"bytes", {"sha256": "abc"}, info["version"]))
-                self.assertEqual(self.result("stat", self.url(key)), info)
-                self.assertEqual(self.result("get", self.url(key)), "complete")
-                self.assertEqual(self.output, b"bytes")
-                self.result("remove", self.url(key))
-                self.assertEqual(self.gcs.keys(self.bucket), {})
-        self.result("remove", self.url("none"))
-
-    def test_one_version_is_removed_and_no_other(self):
-        self.assert_removed_by_version(self.url(), requests=1)
-
+class Objects(contract.Objects, GsCase):
     def test_a_put_carries_its_crc_and_type_and_any_bytes(self):
         for body in (b"", b"\r\n--mad-1--\r\n", bytes(range(256)) * 3):
             with self.subTest(body=body[:8]):
@@ -91,58 +97,11 @@ class Objects(GsCase):
             self.assertEqual(info["metadata"], {"k": value})
             self.assertEqual(self.gcs.find(self.bucket, "object").metadata, {"k": value})
 
-    def test_list_is_paged_and_decodes_any_key(self):
-        self.gcs.page_size = 5
-        for key in KEYS:
-            self.gcs.put(self.bucket, key, key.encode())
-        self.assertEqual(self.result("list", self.url(""))["pages"], 3)
-        rows = [line.split("\t") for line in self.output.decode().splitlines()]
-        keys = sorted(KEYS)
-        self.assertEqual([int(row[1]) for row in rows], [len(key.encode()) for key in keys])
-        for row, key in zip(rows, keys):
-            # What may be a credential is not shown, and long names are cut.
-            if not set("?@") & set(key):
-                self.assertEqual(row[0][:200], self.url(key)[:200])
-        at = keys.index("ü日本")
-        self.assertEqual(rows[at][2], str(self.gcs.find(self.bucket, "ü日本").generation))
-        self.assertGreater(int(rows[0][3]), 1_600_000_000)
-        self.result("list", self.url("d/"))
-        self.assertEqual(self.output.decode().split("\t")[0], self.url("d//e"))
-        self.assertEqual(self.result("list", self.url(""), "--limit", 1)["pages"], 1)
-
-    def test_what_is_in_no_bucket_is_code_5(self):
-        for words in (["stat", "gs://no-such-bucket/k"], ["put", "gs://no-such-bucket/k"],
-                      ["get", "gs://no-such-bucket/k"], ["upload", "gs://no-such-bucket/k"],
-                      ["list", "gs://no-such-bucket/"], ["remove", "gs://no-such-bucket/k"]):
-            with self.subTest(words=words):
-                done = self.store(*words, stdin=b"x")
-                self.assert_refused(done, 5, "no bucket 'no-such-bucket' at 127.0.0.1")
-
     def test_who_may_not_list_still_learns_that_an_object_is_missing(self):
         proxy = self.through_proxy()
         proxy.fail(gcs_error(403, "forbidden"), path="maxResults=1", times=None)
         self.assertIsNone(self.result("stat", self.url("none")))
         self.assertEqual(len(proxy.requests(path="maxResults=1")), 1)
-
-    def test_conditions_on_put(self):
-        self.assertIsNotNone(self.result("put", self.url(), "--if-absent", stdin=b"one"))
-        self.assertIsNone(self.result("put", self.url(), "--if-absent", stdin=b"two"))
-        self.assertEqual(self.gcs.get(self.bucket, "object"), b"one")
-        version = self.result("stat", self.url())["version"]
-        new = self.result("put", self.url(), "--if-version", version, stdin=b"three")
-        self.assertIsNone(self.result("put", self.url(), "--if-version", version, stdin=b"four"))
-        self.assertEqual(self.result("stat", self.url())["version"], new["version"])
-        self.assertIsNone(self.result("put", self.url("none"), "--if-version", version, stdin=b"x"))
-        self.assert_nothing_left(["object"])
-
-    def test_a_conditional_put_whose_answer_is_lost_was_ours(self):
-        proxy = self.through_proxy()
-        proxy.fail(lost_answer(), method="POST")
-        info = self.result("put", self.url(), "--if-absent", stdin=b"one")
-        self.assertEqual((info["size"], self.figures["retries"]), (3, 1))
-        proxy.fail(reset(), method="POST")
-        self.assertIsNone(self.result("put", self.url(), "--if-absent", stdin=b"two"))
-        self.assertEqual(self.gcs.get(self.bucket, "object"), b"one")
 
     def test_a_put_that_is_damaged_or_refused_for_a_moment_is_sent_again(self):
         for fault in (flip_upload(at=2000), reset_upload(after=1000), gcs_error(503, "backendError"),
@@ -166,6 +125,10 @@ class Objects(GsCase):
                 self.assert_refused(self.store("put", self.url(), stdin=b"one"), 7, needle)
 
 
+class Ranges(contract.Ranges, GsCase):
+    pass
+
+
 class Downloads(GsCase):
     def setUp(self):
         super().setUp()
@@ -174,15 +137,6 @@ class Downloads(GsCase):
 
     def get(self, *words):
         return self.result("get", self.url(), *words)
-
-    def test_what_is_cut_goes_on_under_the_generation(self):
-        proxy = self.through_proxy()
-        for fault in (cut(after=MIB), reset(after=MIB + 1), gcs_error(503, "backendError")):
-            proxy.fail(fault, path="alt=media")
-        self.assertEqual(self.get(), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertLess(self.figures["received"], len(self.data) + 300_000)
-        self.assertIn(f"generation={self.generation}", proxy.requests()[-1].query)
 
     def test_another_version_in_the_middle_is_noticed(self):
         for change in (lambda: self.gcs.put(self.bucket, "object", self.data[::-1]),
@@ -227,43 +181,6 @@ class Downloads(GsCase):
             self.assert_refused(done, 7, "the bytes as they are", "Content-Encoding 'gzip'")
             self.assertEqual(done.stdout, b"")
 
-    def test_parallel_ranges_give_the_object(self):
-        proxy = self.through_proxy()
-        proxy.fail(together(4), path="alt=media", times=4)
-        self.assertEqual(self.result("ranges", self.url(), 300_000, 4), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertEqual(self.figures["requests"], 1 + 11)
-        for seen in proxy.requests(path="alt=media"):
-            self.assertIn(f"generation={self.generation}", seen.query)
-
-    def test_each_range_is_tried_again_from_where_it_was_cut(self):
-        proxy = self.through_proxy()
-        for fault in (cut(after=100_000), reset(after=200_000), status(500), reset(),
-                      gcs_error(429, "rateLimitExceeded"), stall(after=50_000)):
-            proxy.fail(fault, path="alt=media", skip=1)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 3), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertLess(self.figures["received"], len(self.data) + 300_000)
-
-    def test_another_version_is_noticed_in_the_first_range_that_meets_it(self):
-        proxy = self.through_proxy()
-        proxy.fail(meanwhile(lambda: self.gcs.put(self.bucket, "object", self.data[::-1])),
-                   path="alt=media", skip=1)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "changed")
-        proxy.fail(header("x-goog-generation", "1"), path="alt=media", skip=1)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "changed")
-
-    def test_a_range_that_was_not_asked_for_is_refused(self):
-        size = len(self.data)
-        for fault in (content_range(f"bytes 1-{MIB}/{size}"), content_range(None), other_range(5)):
-            proxy = self.through_proxy()
-            proxy.fail(fault, path="alt=media")
-            self.assert_refused(self.store("ranges", self.url(), MIB, 1), 7,
-                                f"asked for the bytes 0-{MIB - 1} of {size}")
-        proxy = self.through_proxy()
-        proxy.fail(no_ranges(), path="alt=media", times=None)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "no ranges")
-
     def test_a_redirect_is_not_followed(self):
         proxy = self.through_proxy()
         proxy.fail(status(307, [("Location", self.gcs.endpoint() + "/elsewhere")]), times=None)
@@ -271,19 +188,10 @@ class Downloads(GsCase):
         self.assertEqual(self.gcs.seen, [])
 
 
-class Uploads(GsCase):
+class Uploads(contract.Uploads, contract.Aborts, GsCase):
     def setUp(self):
         super().setUp()
         self.data = noise(2 * MIB + 5)
-
-    def upload(self, *words, **changes):
-        return self.result("upload", self.url(), MIB, 1, *words, stdin=self.data, **changes)
-
-    def assert_stored(self, info):
-        found = self.gcs.find(self.bucket, "object")
-        self.assertEqual(found.body, self.data)
-        self.assertEqual((str(found.generation), len(self.data)), (info["version"], info["size"]))
-        self.assert_nothing_left(["object"])
 
     def test_parts_go_up_in_order_and_the_last_says_that_it_is(self):
         proxy = self.through_proxy()
@@ -305,12 +213,6 @@ class Uploads(GsCase):
                 self.data = noise(size)
                 self.assert_stored(self.upload())
                 self.gcs.delete(self.bucket, "object")
-
-    def test_keys_with_every_awkward_character(self):
-        for key in KEYS:
-            with self.subTest(key=key):
-                self.result("upload", self.url(key), MIB, 1, stdin=b"small")
-                self.assertEqual(self.gcs.get(self.bucket, key), b"small")
 
     def test_a_store_that_keeps_less_of_a_chunk_gets_the_rest_again(self):
         proxy = self.through_proxy()
@@ -361,7 +263,7 @@ class Uploads(GsCase):
         proxy.fail(gcs_error(503, "backendError"), method="PUT", times=None)
         done = self.store("upload", self.url("other"), MIB, 1, stdin=self.data)
         self.assert_refused(done, 7, "503 backendError", "5 attempts")
-        self.assert_nothing_left(["object"])
+        self.assertEqual(self.gcs.sessions, {})
 
     def test_a_store_that_takes_nothing_is_given_up(self):
         proxy = self.through_proxy()
@@ -415,7 +317,7 @@ class Uploads(GsCase):
                    method="PUT", skip=2)
         self.assertIsNone(self.upload("--if-version", version))
         self.assertEqual(self.gcs.get(self.bucket, "object"), b"theirs")
-        self.assert_nothing_left(["object"])
+        self.assertEqual(self.gcs.sessions, {})
         version = self.result("stat", self.url())["version"]
         self.assert_stored(self.upload("--if-version", version))
 
@@ -449,25 +351,6 @@ class Uploads(GsCase):
         done = self.store("upload", self.url(), MIB, 1, stdin=self.data)
         self.assert_refused(done, 8, "403 forbidden", self.url())
         self.assert_keeps_secrets(done.stderr)
-        self.assert_nothing_left()
-
-    def test_an_abort_that_fails_is_tried_again_and_else_said(self):
-        proxy = self.through_proxy()
-        proxy.fail(gcs_error(403, "forbidden"), method="PUT", times=None)
-        proxy.fail(reset(), method="DELETE", times=2)
-        self.assertEqual(self.store("upload", self.url(), MIB, stdin=self.data).returncode, 8)
-        self.assert_nothing_left()
-        proxy.fail(status(500), method="DELETE", times=None)
-        done = self.store("upload", self.url(), MIB, stdin=self.data)
-        self.assert_refused(done, 8, "could not be aborted")
-        self.assert_keeps_secrets(done.stderr)
-
-    def test_a_signal_aborts_the_upload(self):
-        process = self.start("upload", self.url(), MIB, 1, "--hold", stdin=self.data)
-        self.assertEqual(process.stderr.readline(), b"parts are there\n")
-        self.assertEqual(len(self.gcs.sessions), 1)
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(10), -signal.SIGTERM)
         self.assert_nothing_left()
 
     def test_a_signal_in_the_middle_of_a_part_aborts_too(self):

@@ -4,10 +4,10 @@ import os
 import signal
 import time
 
+import contract
 import madtest
-from fault_proxy import (FaultProxy, content_range, cut, etag, flip_upload, header, lost_answer,
-                         meanwhile, no_ranges, other_range, reset, reset_upload, stall, stall_upload,
-                         status, together)
+from fault_proxy import (FaultProxy, etag, lost_answer, reset, reset_upload, stall, stall_upload,
+                         status)
 from servers import WEBDAV, Nginx, make_ca
 from storing import MIB, StoreCase, noise, wait_until
 
@@ -19,7 +19,9 @@ LOCATIONS = WEBDAV + """
 """
 
 
-class HttpCase(StoreCase):
+class HttpCase(StoreCase, contract.StoreContract):
+    DENIED, BUSY = "answers 403", "answers 503"
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -46,6 +48,25 @@ class HttpCase(StoreCase):
         proxy = self.enterContext(FaultProxy(self.nginx.port))
         self.base = f"{proxy.endpoint()}/{self.id()}"
         return proxy
+
+    def put(self, body, key="object"):
+        self.place(body, key)
+        return self.result("stat", self.nginx.url(f"/{self.id()}/{key}"))["version"]
+
+    def delete(self, key="object"):
+        (self.directory / key).unlink()
+
+    def pinned_to(self, seen):
+        return seen.headers["if-range"]
+
+    def busy(self, **options):
+        return status(503, **options)
+
+    def denied(self):
+        return status(403)
+
+    def other_version(self):
+        return etag('"other"')
 
     def place(self, body, key="object"):
         path = self.directory / key
@@ -280,32 +301,7 @@ class Redirects(HttpCase):
         self.assert_nothing_stored()
 
 
-class Ranges(HttpCase):
-    def setUp(self):
-        super().setUp()
-        self.data = noise(3 * MIB + 17)
-        self.place(self.data)
-        self.proxy = self.through_proxy()
-
-    def test_parallel_ranges_pinned_by_etag_give_the_object(self):
-        self.proxy.fail(together(4), method="GET", times=4)
-        self.assertEqual(self.result("ranges", self.url(), 300_000, 4), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertEqual(self.figures["requests"], 1 + 11)
-        version = self.result("stat", self.url())["version"]
-        for seen in self.proxy.requests(method="GET"):
-            self.assertEqual(seen.headers["if-range"], version)
-
-    def test_each_range_is_tried_again_from_where_it_was_cut(self):
-        for fault in (cut(after=100_000), reset(after=200_000), status(503), reset(), status(429),
-                      status(500)):
-            self.proxy.fail(fault, method="GET", skip=1)
-        # No range, nor what is left of one, is too short for a fault to strike.
-        self.assertEqual(self.result("ranges", self.url(), 700_000, 3), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertLess(self.figures["received"], len(self.data) + 300_000)
-        self.assertEqual(len(self.proxy.requests(method="GET")), 5 + 6)
-
+class Ranges(contract.Ranges, HttpCase):
     def test_a_range_that_stalls_is_asked_for_again(self):
         self.proxy.fail(stall(after=100_000), method="GET")
         self.assertEqual(self.result("ranges", self.url(), MIB, 2, "--timeout", 500), "complete")
@@ -323,40 +319,6 @@ class Ranges(HttpCase):
         self.proxy.fail(status(503, retry_after=86400), method="GET", times=None)
         done = self.store("ranges", self.url(), MIB, 1)
         self.assert_refused(done, 7, "answers 503", "86400 s")
-
-    def test_another_version_is_noticed_in_the_first_range_that_meets_it(self):
-        self.proxy.fail(meanwhile(lambda: self.place(self.data[:-1])), method="GET", skip=1)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "changed")
-        self.proxy.fail(meanwhile((self.directory / "object").unlink), method="GET", skip=1)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "changed")
-
-    def test_an_answer_of_another_version_is_noticed_whatever_its_status(self):
-        self.proxy.fail(etag('"other"'), method="GET")
-        self.assertEqual(self.result("ranges", self.url(), MIB, 1), "changed")
-
-    def test_a_server_without_ranges_is_told_apart(self):
-        self.proxy.fail(no_ranges(), method="GET", times=None)
-        self.assertEqual(self.result("ranges", self.url(), MIB, 2), "no ranges")
-        self.assertLess(self.figures["received"], MIB)
-
-    def test_a_range_that_was_not_asked_for_is_refused(self):
-        size = len(self.data)
-        for fault in (content_range(f"bytes 1-{MIB}/{size}"), content_range(None),
-                      content_range(f"bytes 0-{MIB - 1}/*"), content_range("bytes 0-9"),
-                      content_range(f"bytes 0-{MIB}/{size}"), other_range(5)):
-            self.proxy.honest()
-            self.proxy.fail(fault, method="GET")
-            done = self.store("ranges", self.url(), MIB, 1)
-            self.assert_refused(done, 7, f"asked for the bytes 0-{MIB - 1} of {size}",
-                                "found Content-Range")
-            self.assertEqual(done.stdout, b"")
-
-    def test_a_whole_get_goes_on_where_it_was_cut(self):
-        self.proxy.fail(cut(after=MIB), method="GET")
-        self.proxy.fail(reset(after=MIB), method="GET")
-        self.assertEqual(self.result("get", self.url()), "complete")
-        self.assertEqual(self.output, self.data)
-        self.assertLess(self.figures["received"], len(self.data) + 300_000)
 
 
 class Uploads(HttpCase):

@@ -27,19 +27,6 @@ class StoreCase(madtest.Case):
         self.output = done.stdout
         return self.figures["result"]
 
-    def assert_removed_by_version(self, url, requests):
-        """Only the version that was meant goes, in so many requests."""
-        old = self.result("put", url, stdin=b"old")["version"]
-        new = self.result("put", url, stdin=b"newer")["version"]
-        self.assertEqual(self.result("remove", url, "--if-version", old), "changed")
-        self.assertEqual(self.result("stat", url)["size"], 5)
-        self.result("list", url)
-        self.assertEqual(self.output.decode().split("\t")[2], new)
-        self.assertEqual(self.result("remove", url, "--if-version", new), "removed")
-        self.assertEqual(self.figures["requests"], requests)
-        self.assertIsNone(self.result("stat", url))
-        self.assertEqual(self.result("remove", url, "--if-version", new), "missing")
-
     def start(self, *words, stdin, **changes):
         """The same, running; standard input is a file, standard error a pipe."""
         file = tempfile.TemporaryFile()

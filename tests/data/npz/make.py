@@ -1,5 +1,5 @@
 """Makes the archives in this directory (made once, with NumPy 1.24.2 and Python 3.11)."""
-import os, numpy as np
+import numpy as np
 arrays = {
     "ball/x": np.arange(6, dtype=">f4").reshape(2, 3),
     "ball/name": np.array(["é", "日本"]),
