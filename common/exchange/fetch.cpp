@@ -75,16 +75,17 @@ class RemotePair {
   }
 
   std::optional<std::string> get_manifest() {
-    return get_small(manifest_transport_ ? *manifest_transport_ : *transport_, manifest_url_,
-                     k_max_manifest_bytes);
+    return text_of(get_small(manifest_transport_ ? *manifest_transport_ : *transport_,
+                             manifest_url_, k_max_manifest_bytes));
   }
 
   /// The signature of the manifest at `manifest_url_`; a URL that is signed for that one does
   /// not show it, and then there is none.  Before anything is known of the npz: a writer puts
   /// it in its place after the npz, so that what belongs to another npz is not taken.
   std::optional<std::string> get_signature() {
-    return get_small_if_allowed(manifest_transport_ ? *manifest_transport_ : *transport_,
-                                with_path_suffix(manifest_url_, ".sig"), k_max_signature_bytes);
+    return text_of(get_small_if_allowed(manifest_transport_ ? *manifest_transport_ : *transport_,
+                                        with_path_suffix(manifest_url_, ".sig"),
+                                        k_max_signature_bytes));
   }
 
   PairTexts left_by_a_writer(std::string manifest) {
@@ -92,7 +93,7 @@ class RemotePair {
     log_note(display_url(url_) + ": its writer was interrupted; " +
              display_url(RemoteNames(url_).next) + " is its manifest");
     return {std::move(manifest),
-            get_small_if_allowed(*transport_, next_signature, k_max_signature_bytes)};
+            text_of(get_small_if_allowed(*transport_, next_signature, k_max_signature_bytes))};
   }
 
   /// By what the store says of the npz: these, or what a writer that died left for it.
@@ -100,7 +101,7 @@ class RemotePair {
     if (!request_.manifest_url.empty()) return texts;
     RemoteChoice choice = choose_manifest(*transport_, RemoteNames(url_), npz, texts);
     if (choice.owner == RemoteOwner::manifest) return texts;
-    return left_by_a_writer(std::move(*choice.next));
+    return left_by_a_writer(std::move(choice.next->text));
   }
 
   /// The same by the bytes that came; nothing where it is not what a writer left.
@@ -108,7 +109,7 @@ class RemotePair {
                                           const std::optional<std::string>& found) {
     if (!request_.manifest_url.empty()) return std::nullopt;
     const Url next = RemoteNames(url_).next;
-    std::optional<std::string> text = get_small_if_allowed(*transport_, next, k_max_manifest_bytes);
+    auto text = text_of(get_small_if_allowed(*transport_, next, k_max_manifest_bytes));
     const auto parsed = parse_or_none(text, next);
     if (!parsed || parsed->sha256 != npz || text == found) return std::nullopt;
     return left_by_a_writer(std::move(*text));

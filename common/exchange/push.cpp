@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "bundle/bundle.hpp"
+#include "exchange/pair_writer.hpp"
 #include "exchange/remote_pair.hpp"
 #include "snapshot/names.hpp"
 #include "snapshot/snapshot.hpp"
@@ -15,7 +16,7 @@ using Condition = PutOptions::Condition;
 /// The digest of an object that is read back.
 class ReadBack final : public Receiver {
  public:
-  void begin(std::optional<std::uint64_t>) override {}
+  void begin(const ObjectInfo&) override {}
   void write(Bytes bytes) override { hash_.update(bytes); }
   void restart() override { hash_ = Sha256(); }
   Digest finish() { return hash_.finish(); }
@@ -29,16 +30,14 @@ struct RemoteState {
   /// False: it may be written and not read, and the rest is unknown.
   bool readable = true;
   std::optional<ObjectInfo> npz;
-  std::optional<std::string> manifest;
+  /// It was read back and is not what it is said to be.
+  bool is_damaged = false;
+  std::optional<SmallObject> manifest;
   /// A dead writer's, and the npz's own.
-  std::optional<std::string> completing;
+  std::optional<SmallObject> completing;
 
   bool maybe_anything() const { return !readable || npz || manifest; }
 };
-
-bool is_denied(const Error& error) {
-  return error.reason == "access-denied";
-}
 
 class Push {
  public:
@@ -50,6 +49,7 @@ class Push {
         transport_(open_transport(request.url, with_stop(request.transport, stop_))),
         names_(request.url) {
     if (request.manifest_url) place_manifest(*request.manifest_url);
+    writer_.emplace(*transport_, manifests(), names_, apart());
     if (request.limit_rate > 0) limit_.emplace(request.limit_rate);
   }
 
@@ -57,11 +57,12 @@ class Push {
     remote_ = look();
     spare_what_could_not_be_read();
     report_.set("url", display_url(names_.npz));
-    if (source_.manifest() && is_there(*source_.manifest(), *source_.sha256())) {
-      return unchanged(*source_.sha256(), *source_.size_bytes(), source_.signature());
-    }
+    if (is_known_to_be_there()) return;
     if (request_.if_absent) refuse_if_there();
-    complete_dead_writer();
+    if (remote_.completing) {
+      complete_dead_writer();
+      if (is_known_to_be_there()) return;
+    }
 
     const auto sent = source_.send(
         [this](std::uint64_t chunk_bytes) -> PartSender& { return begin(chunk_bytes); });
@@ -70,7 +71,7 @@ class Push {
       report_.set("stage", "absent");
       return;
     }
-    if (is_there(sent->manifest, sent->sha256)) {
+    if (is_there(sent->manifest, sent->sha256, sent->size_bytes)) {
       sender_.reset();
       return unchanged(sent->sha256, sent->size_bytes, sent->signature);
     }
@@ -107,7 +108,7 @@ class Push {
       state.npz = transport_->stat(names_.npz);
       if (state.npz && !apart()) {
         RemoteChoice choice =
-            choose_manifest(*transport_, names_, *state.npz, {state.manifest, {}});
+            choose_manifest(*transport_, names_, *state.npz, {text_of(state.manifest), {}});
         if (choice.owner == RemoteOwner::next) state.completing = std::move(choice.next);
       }
     } catch (const Error& error) {
@@ -118,6 +119,7 @@ class Push {
       if (!is_denied(error) || must_see) throw;
       state = {};
       state.readable = false;
+      writer_->write_unseen();
       log_note(error.one_line() + "; what is there may not be read, and is written over unseen");
     }
     return state;
@@ -137,19 +139,39 @@ class Push {
     remote_ = RemoteState();
   }
 
-  /// Whether the store says that it has this very npz, with this very manifest.
-  bool is_there(const std::string& manifest, const Digest& sha256) const {
-    if (!remote_.npz || remote_.manifest != manifest || remote_.completing) return false;
+  /// Whether the store says that it has this very npz, with this very manifest, and gives it
+  /// back where that is asked for.
+  bool is_there(const std::string& manifest, const Digest& sha256, std::uint64_t size_bytes) {
+    if (!remote_.npz || !remote_.manifest || remote_.manifest->text != manifest) return false;
+    if (remote_.completing || remote_.is_damaged) return false;
     const auto digest = remote_.npz->metadata.find(k_digest_metadata);
-    return digest != remote_.npz->metadata.end() && digest->second == to_hex(sha256);
+    if (digest == remote_.npz->metadata.end() || digest->second != to_hex(sha256)) return false;
+    if (!request_.verify) return true;
+    if (read_back(size_bytes) == sha256) {
+      report_.set("verified", true);
+      return true;
+    }
+    remote_.is_damaged = true;
+    log_warning(display_url(names_.npz) +
+                ": it is there, and is not what its manifest says; it is sent again");
+    return false;
+  }
+
+  /// Then nothing is left to do.
+  bool is_known_to_be_there() {
+    if (!source_.manifest()) return false;
+    if (!is_there(*source_.manifest(), *source_.sha256(), *source_.size_bytes())) return false;
+    unchanged(*source_.sha256(), *source_.size_bytes(), source_.signature());
+    return true;
   }
 
   void unchanged(const Digest& sha256, std::uint64_t size_bytes,
                  const std::optional<std::string>& signature) {
     log_note(display_url(names_.npz) + ": this snapshot is there already");
     if (signature && has_signature_place() &&
-        get_small_if_allowed(manifests(), names_.signature, k_max_signature_bytes) != *signature) {
-      put_text(names_.signature, *signature);
+        text_of(get_small_if_allowed(manifests(), names_.signature, k_max_signature_bytes)) !=
+            *signature) {
+      writer_->put(names_.signature, *signature);
       log_note(display_url(names_.signature) + ": its signature was not");
     } else {
       report_.set_status("unchanged");
@@ -174,18 +196,20 @@ class Push {
   }
 
   void complete_dead_writer() {
-    if (!remote_.completing) return;
+    writer_->committed(*remote_.npz);
     const auto signature =
         get_small_if_allowed(*transport_, names_.next_signature, k_max_signature_bytes);
     if (signature) {
-      put_text(names_.signature, *signature);
+      next_signature_version_ = signature->version;
+      writer_->put_beside_npz(names_.signature, signature->text);
     } else {
-      remove_if_allowed(names_.signature);
+      writer_->remove_beside_npz(names_.signature);
     }
-    put_text(names_.manifest, *remote_.completing);
-    remove_next(signature.has_value());
-    remote_.manifest = std::move(remote_.completing);
+    next_version_ = remote_.completing->version;
+    writer_->put_beside_npz(remote_.manifest, names_.manifest, remote_.completing->text);
+    remove_next();
     remote_.completing.reset();
+    remote_.manifest = get_small(manifests(), names_.manifest, k_max_manifest_bytes);
     log_note(display_url(names_.npz) + ": completed the snapshot of a writer that was interrupted");
     report_.set("completed_other", true);
   }
@@ -220,54 +244,40 @@ class Push {
     return *sender_;
   }
 
-  void put_text(const Url& url, const std::string& text) {
-    PutOptions options;
-    options.content_type = "application/json";
-    try {
-      if (manifests().put(url, as_bytes(text), options)) return;
-    } catch (const Error& error) {
-      const bool is_signed = !names_object(url.scheme) && !url.query.empty();
-      if (!is_denied(error) || !is_signed || apart()) throw;
-      throw Error(error.code, error.reason, error.subject, error.message,
-                  "a signed URL may be good for one object only; --manifest-url gives the "
-                  "manifest's");
+  /// What this writer, or the dead one that it completed, put there; the signature first, as
+  /// everywhere.  What stays of `.next` is what the manifest says, or of another npz than is
+  /// there; the next push writes over it.
+  void remove_next() {
+    if (next_signature_version_) {
+      writer_->remove_if_allowed(names_.next_signature, *next_signature_version_);
     }
-    throw Error(ExitCode::remote, "http-status", display_url(url),
-                "the store refuses it for a condition that was not asked for");
-  }
-
-  /// The signature first, as everywhere.
-  void remove_next(bool with_signature) {
-    if (with_signature) remove_if_allowed(names_.next_signature);
-    remove_if_allowed(names_.next);
-  }
-
-  /// Who may write need not be allowed to delete: what then stays of `.next` is what the
-  /// manifest says, and the next push writes over it.
-  void remove_if_allowed(const Url& url) {
-    try {
-      transport_->remove(url);
-    } catch (const Error& error) {
-      if (!is_denied(error)) throw;
-      log_verbose(error.one_line() + "; it stays, if it is there");
-    }
+    if (next_version_) writer_->remove_if_allowed(names_.next, *next_version_);
+    next_signature_version_.reset();
+    next_version_.reset();
   }
 
   void commit(const SentSnapshot& sent) {
     sender_->drain();
     if (!apart()) {
-      if (sent.signature) put_text(names_.next_signature, *sent.signature);
-      put_text(names_.next, sent.manifest);
+      if (sent.signature) {
+        next_signature_version_ = writer_->put(names_.next_signature, *sent.signature);
+      }
+      next_version_ = writer_->put(names_.next, sent.manifest);
     }
     const bool metadata = transport_->capabilities().metadata;
     const auto npz =
         sender_->finish(metadata ? Metadata{{k_digest_metadata, to_hex(sent.sha256)}} : Metadata{});
-    if (!npz) lost_race(sent);
+    if (!npz) lost_race();
     sender_.reset();
+    writer_->committed(*npz);
     try {
       after_npz(sent, *npz);
     } catch (const Error& error) {
       if (error.reason == "read-back-mismatch") throw;
+      if (error.reason == "lost-race") {
+        remove_next();
+        throw;
+      }
       const std::string rest =
           apart() ? ", its manifest is not: no reader accepts it until it is pushed again"
                   : "; mad-fetch finds its manifest at " + display_url(names_.next) +
@@ -280,20 +290,23 @@ class Push {
 
   void after_npz(const SentSnapshot& sent, const ObjectInfo& npz) {
     if (npz.size_bytes && *npz.size_bytes != sent.size_bytes) {
-      read_back_mismatch(names_.npz, std::to_string(sent.size_bytes) + " bytes",
-                         std::to_string(*npz.size_bytes) + " bytes");
+      damaged_npz(std::to_string(sent.size_bytes) + " bytes",
+                  std::to_string(*npz.size_bytes) + " bytes");
     }
-    if (request_.verify) read_back_npz(sent);
+    if (request_.verify) {
+      const Digest found = read_back(sent.size_bytes);
+      if (found != sent.sha256) damaged_npz("SHA-256 " + to_hex(sent.sha256), to_hex(found));
+    }
     place_signature(sent);
-    put_text(names_.manifest, sent.manifest);
+    writer_->put_beside_npz(remote_.manifest, names_.manifest, sent.manifest);
     if (request_.verify) {
       const auto found = get_small(manifests(), names_.manifest, k_max_manifest_bytes);
-      if (found != sent.manifest) {
+      if (!found || found->text != sent.manifest) {
         read_back_mismatch(names_.manifest, "the manifest that was written", "another");
       }
       report_.set("verified", true);
     }
-    if (!apart()) remove_next(sent.signature.has_value());
+    remove_next();
   }
 
   void place_signature(const SentSnapshot& sent) {
@@ -303,23 +316,25 @@ class Push {
                     ": its signature is not pushed: --manifest-url is signed for one object");
       }
     } else if (sent.signature) {
-      put_text(names_.signature, *sent.signature);
+      writer_->put_beside_npz(names_.signature, *sent.signature);
     } else if (!apart() && remote_.maybe_anything()) {
-      remove_if_allowed(names_.signature);
+      writer_->remove_beside_npz(names_.signature);
     }
   }
 
-  void read_back_npz(const SentSnapshot& sent) {
+  Digest read_back(std::uint64_t size_bytes) {
     ReadBack back;
-    const GetOutcome outcome = transport_->get(names_.npz, back, sent.size_bytes);
-    if (outcome != GetOutcome::complete) {
+    if (transport_->get(names_.npz, back, size_bytes) != GetOutcome::complete) {
       throw Error(ExitCode::remote, "lost-race", display_url(names_.npz),
                   "it was replaced or removed while it was read back");
     }
-    const Digest found = back.finish();
-    if (found != sent.sha256) {
-      read_back_mismatch(names_.npz, "SHA-256 " + to_hex(sent.sha256), to_hex(found));
-    }
+    return back.finish();
+  }
+
+  /// Without its `.next`, nobody takes it for the work of a writer that died, and completes it.
+  [[noreturn]] void damaged_npz(const std::string& expected, const std::string& found) {
+    remove_next();
+    read_back_mismatch(names_.npz, expected, found);
   }
 
   [[noreturn]] static void read_back_mismatch(const Url& url, const std::string& expected,
@@ -330,20 +345,14 @@ class Push {
   }
 
   /// Another writer's npz took the place between our look and our commit.
-  [[noreturn]] void lost_race(const SentSnapshot& sent) {
-    // By now it may be the other's, and what readers need.
-    if (!apart() &&
-        get_small_if_allowed(*transport_, names_.next, k_max_manifest_bytes) == sent.manifest) {
-      remove_next(sent.signature.has_value());
-    }
+  [[noreturn]] void lost_race() {
+    remove_next();
     if (request_.if_absent) {
       throw Error(ExitCode::refused, "already-there", display_url(names_.npz),
                   "expected nothing there (--if-absent), found what another writer put there "
                   "meanwhile");
     }
-    throw Error(ExitCode::remote, "lost-race", display_url(names_.npz),
-                "another writer replaced it while this snapshot was on its way",
-                "two writers of one URL exclude each other; give each its own");
+    throw lost_race_error(names_.npz);
   }
 
   PushSource& source_;
@@ -354,7 +363,11 @@ class Push {
   /// Null where it is the npz's.
   std::unique_ptr<Transport> manifest_transport_;
   RemoteNames names_;
+  std::optional<PairWriter> writer_;
   RemoteState remote_;
+  /// Of `.next`, where it is this writer's to remove; empty where the store tells none.
+  std::optional<std::string> next_version_;
+  std::optional<std::string> next_signature_version_;
   std::optional<RateLimit> limit_;
   std::optional<PartSender> sender_;
 };

@@ -28,7 +28,7 @@ class PartReceiver final : public Receiver {
                const ByteRange& part)
       : source_(source), target_(target), slot_(slot), part_(part), at_(part.offset) {}
 
-  void begin(std::optional<std::uint64_t>) override {}
+  void begin(const ObjectInfo&) override {}
   void restart() override { at_ = part_.offset; }
   void write(Bytes bytes) override {
     if (bytes.size() > part_.end() - at_) throw std::logic_error("a range longer than asked for");

@@ -17,8 +17,8 @@ class RemoteNpz::Stream final : public Receiver {
   Stream(RemoteNpz& npz, const PairTexts& texts, bool hashed)
       : npz_(npz), texts_(texts), hashed_(hashed) {}
 
-  void begin(std::optional<std::uint64_t> size_bytes) override {
-    npz_.progress_.restart(size_bytes);
+  void begin(const ObjectInfo& object) override {
+    npz_.progress_.restart(object.size_bytes);
     npz_.size_bytes_ = 0;
     hash_ = Sha256();
     npz_.delivery_.begin(texts_);

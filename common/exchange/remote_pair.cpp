@@ -12,21 +12,21 @@ namespace {
 
 constexpr int k_max_small_restarts = 5;
 
-class SmallObject final : public Receiver {
+class SmallReceiver final : public Receiver {
  public:
-  void begin(std::optional<std::uint64_t>) override {}
-  void write(Bytes bytes) override { text_ += as_text(bytes); }
-  void restart() override { text_.clear(); }
-  std::string& text() { return text_; }
+  void begin(const ObjectInfo& object) override { object_.version = object.version; }
+  void write(Bytes bytes) override { object_.text += as_text(bytes); }
+  void restart() override { object_.text.clear(); }
+  SmallObject& object() { return object_; }
 
  private:
-  std::string text_;
+  SmallObject object_;
 };
 
 /// The digest of one chunk of the npz, read for it.
 class ChunkDigest final : public Receiver {
  public:
-  void begin(std::optional<std::uint64_t>) override {}
+  void begin(const ObjectInfo&) override {}
   void write(Bytes bytes) override { hash_.update(bytes); }
   void restart() override { hash_ = Sha256(); }
   Digest finish() { return hash_.finish(); }
@@ -78,12 +78,12 @@ std::optional<Manifest> parse_or_none(const std::optional<std::string>& text, co
   }
 }
 
-std::optional<std::string> get_small(Transport& transport, const Url& url, std::size_t max_bytes) {
+std::optional<SmallObject> get_small(Transport& transport, const Url& url, std::size_t max_bytes) {
   for (int restarts = 0; restarts <= k_max_small_restarts; ++restarts) {
-    SmallObject object;
-    switch (transport.get(url, object, max_bytes)) {
+    SmallReceiver receiver;
+    switch (transport.get(url, receiver, max_bytes)) {
       case GetOutcome::complete:
-        return std::move(object.text());
+        return std::move(receiver.object());
       case GetOutcome::missing:
         return std::nullopt;
       case GetOutcome::changed:
@@ -94,7 +94,7 @@ std::optional<std::string> get_small(Transport& transport, const Url& url, std::
               "it changed while it was read, again and again");
 }
 
-std::optional<std::string> get_small_if_allowed(Transport& transport, const Url& url,
+std::optional<SmallObject> get_small_if_allowed(Transport& transport, const Url& url,
                                                 std::size_t max_bytes) {
   try {
     return get_small(transport, url, max_bytes);
@@ -102,6 +102,11 @@ std::optional<std::string> get_small_if_allowed(Transport& transport, const Url&
     if (error.code != ExitCode::access_denied && error.reason != "too-large") throw;
     return std::nullopt;
   }
+}
+
+std::optional<std::string> text_of(std::optional<SmallObject> object) {
+  if (!object) return std::nullopt;
+  return std::move(object->text);
 }
 
 std::optional<bool> belongs(const Manifest& manifest, const ObjectInfo& npz) {
@@ -118,11 +123,11 @@ RemoteChoice choose_manifest(Transport& transport, const RemoteNames& names, con
   const auto current = parse_or_none(texts.manifest, names.manifest);
   if (current && !texts.signature && belongs(*current, npz).value_or(false)) return {};
   RemoteChoice choice;
-  std::optional<std::string> text =
-      get_small_if_allowed(transport, names.next, k_max_manifest_bytes);
-  const auto next = parse_or_none(text, names.next);
-  if (!next || text == texts.manifest) return choice;
-  choice.next = std::move(text);
+  auto found = get_small_if_allowed(transport, names.next, k_max_manifest_bytes);
+  if (!found || found->text == texts.manifest) return choice;
+  const auto next = parse_or_none(found->text, names.next);
+  if (!next) return choice;
+  choice.next = std::move(found);
   const auto is_next = belongs(*next, npz);
   if (is_next.has_value()) {
     if (*is_next) choice.owner = RemoteOwner::next;

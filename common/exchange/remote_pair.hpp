@@ -28,14 +28,23 @@ struct RemoteNames {
 /// A manifest that no reader could use is as good as none.
 std::optional<Manifest> parse_or_none(const std::optional<std::string>& text, const Url& url);
 
-/// A manifest or a signature: all of one version of a small object; nothing where it is
-/// missing.  Throws Error(remote, `object-changing`) where it never rests.
-std::optional<std::string> get_small(Transport& transport, const Url& url, std::size_t max_bytes);
+/// All of one version of a manifest or a signature.
+struct SmallObject {
+  std::string text;
+  /// As ObjectInfo has it.
+  std::string version;
+};
+
+/// Nothing where it is missing.  Throws Error(remote, `object-changing`) where it never rests.
+std::optional<SmallObject> get_small(Transport& transport, const Url& url, std::size_t max_bytes);
 
 /// The same where it may not be asked for (a URL that is signed for two objects only shows
 /// the two), or is too large to be one: nothing.
-std::optional<std::string> get_small_if_allowed(Transport& transport, const Url& url,
+std::optional<SmallObject> get_small_if_allowed(Transport& transport, const Url& url,
                                                 std::size_t max_bytes);
+
+/// Nothing of nothing.
+std::optional<std::string> text_of(std::optional<SmallObject> object);
 
 /// Whether `manifest` is of `npz`, as far as what the store says of the npz tells: the
 /// digest in its metadata, else its size; nothing where neither decides.
@@ -51,8 +60,8 @@ std::optional<bool> belongs(const Manifest& manifest, const ObjectInfo& npz);
 enum class RemoteOwner { manifest, next };
 struct RemoteChoice {
   RemoteOwner owner = RemoteOwner::manifest;
-  /// The bytes of `.next`, where they were read and are a manifest.
-  std::optional<std::string> next;
+  /// `.next`, where it was read and is a manifest.
+  std::optional<SmallObject> next;
 };
 RemoteChoice choose_manifest(Transport& transport, const RemoteNames& names, const ObjectInfo& npz,
                              const PairTexts& texts);

@@ -210,7 +210,7 @@ class RemotePlace final : public FetchPlace {
     snapshot.state = SnapshotState::no_manifest;
     PairTexts texts;
     if (snapshot.part(Part::manifest)) {
-      texts.manifest = get_small(*transport_, names.manifest, k_max_manifest_bytes);
+      texts.manifest = text_of(get_small(*transport_, names.manifest, k_max_manifest_bytes));
       if (!texts.manifest) has_vanished_ = true;
     }
     if (snapshot.part(Part::next)) {
@@ -222,7 +222,7 @@ class RemotePlace final : public FetchPlace {
       if (snapshot.part(Part::signature)) texts.signature.emplace();
       RemoteChoice choice = choose_manifest(*transport_, names, *npz, texts);
       snapshot.interrupted = choice.owner == RemoteOwner::next;
-      if (snapshot.interrupted) texts.manifest = std::move(choice.next);
+      if (snapshot.interrupted) texts.manifest = text_of(std::move(choice.next));
     }
     if (!texts.manifest) return;
     const std::string subject = display_url(snapshot.interrupted ? names.next : names.manifest);

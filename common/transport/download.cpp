@@ -193,7 +193,7 @@ bool Download::take_whole(const HttpHead& head) {
   }
   version_ = found;
   until_ = version_.size_bytes;
-  receiver_.begin(version_.size_bytes);
+  receiver_.begin({version_.size_bytes, version_.pin, {}, {}});
   begun_ = true;
   return true;
 }

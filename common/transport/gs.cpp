@@ -62,7 +62,7 @@ class RelatedBody final : public HttpBody {
 class SummingReceiver final : public Receiver {
  public:
   explicit SummingReceiver(Receiver& receiver) : receiver_(receiver) {}
-  void begin(std::optional<std::uint64_t> size_bytes) override { receiver_.begin(size_bytes); }
+  void begin(const ObjectInfo& object) override { receiver_.begin(object); }
   void write(Bytes bytes) override {
     crc_ = crc32c(crc_, bytes);
     receiver_.write(bytes);

@@ -192,7 +192,7 @@ bool S3Session::learn_clock(const HttpReply& reply, const Attempt& attempt) {
 ReplyVerdict S3Session::judge(const S3Ask& ask, const std::string& subject, const Attempt& attempt,
                               const HttpReply& reply) {
   const int status = reply.head.status;
-  // CompleteMultipartUpload may find out only after its 200 that it fails.
+  // CompleteMultipartUpload may find out only after its 200 that it fails, or was refused.
   const std::string code = xml_error_code(reply);
   if (is_success(status) && code.empty()) return ReplyVerdict::accept();
 
@@ -200,9 +200,11 @@ ReplyVerdict S3Session::judge(const S3Ask& ask, const std::string& subject, cons
   if (is_transient_code(code)) return ReplyVerdict::transient(error);
   if (code == "NotImplemented") return ReplyVerdict::final(error);
   if (is_transient_status(status)) return ReplyVerdict::transient(error);
-  if (code == "ConditionalRequestConflict") {
-    return ask.method == "PUT" ? ReplyVerdict::transient(error) : ReplyVerdict::accept();
+  const bool conflict = code == "ConditionalRequestConflict";
+  if (ask.method == "POST" && (conflict || code == "PreconditionFailed")) {
+    return ReplyVerdict::accept();
   }
+  if (conflict) return ReplyVerdict::transient(error);
   const Error denied = store_denied(
       subject, status, code, credentials_name(attempt.credentials->provider, other_headers_));
   if (is_expired_code(code)) {

@@ -211,26 +211,20 @@ class S3Upload final : public Upload {
                        is_own_work(*present, options_, size_bytes));
   }
 
+  std::uint64_t size_bytes() const {
+    std::uint64_t size = 0;
+    for (const Part& part : parts_) size += part.size_bytes;
+    return size;
+  }
+
   std::optional<ObjectInfo> completed(const HttpReply& reply) {
-    const int status = reply.head.status;
-    if (status == 412 || status == 409) {
-      abort();
-      return std::nullopt;
-    }
-    std::uint64_t size_bytes = 0;
-    for (const Part& part : parts_) size_bytes += part.size_bytes;
-    std::optional<ObjectInfo> present = stat_if_allowed(transport_, url_);
-    if (status == 404) {
-      // The answer that it is complete may have been lost, and the upload be no more.
-      if (reply.attempts == 1 || !is_ours(present, usual_etag(), size_bytes)) {
-        throw status_error(subject_, status, xml_error_code(reply));
-      }
-      ended_ = true;
-      return present;
-    }
+    const std::string code = xml_error_code(reply);
+    if (!is_success(reply.head.status) || !code.empty()) return not_completed(reply, code);
     ended_ = true;
     std::string etag(parse_xml(reply.body, subject_).text_of("ETag"));
     if (etag.empty()) etag = usual_etag();  // radosgw leaves it out of the first answer
+    const std::uint64_t size_bytes = this->size_bytes();
+    std::optional<ObjectInfo> present = stat_if_allowed(transport_, url_);
     if (!is_ours(present, etag, size_bytes)) {
       // Replaced or removed since: by someone who came after us.
       return ObjectInfo{size_bytes, etag, options_.metadata, {}};
@@ -239,6 +233,30 @@ class S3Upload final : public Upload {
       throw stored_size_mismatch(subject_, size_bytes, present->size_bytes);
     }
     return present;
+  }
+
+  /// It is no more, or stands against the condition, also where an earlier attempt did complete
+  /// it and its answer was lost.
+  std::optional<ObjectInfo> not_completed(const HttpReply& reply, const std::string& code) {
+    const int status = reply.head.status;
+    const bool conflict = status == 409 || code == "ConditionalRequestConflict";
+    const bool gone = status == 404 && options_.condition == PutOptions::Condition::if_version &&
+                      code != "NoSuchUpload";
+    const bool refused = conflict || gone || status == 412 || code == "PreconditionFailed";
+    if (refused) abort();
+    if (std::optional<ObjectInfo> present = stat_if_allowed(transport_, url_);
+        is_ours(present, usual_etag(), size_bytes())) {
+      ended_ = true;
+      return present;
+    }
+    if (!refused) throw status_error(subject_, status, code);
+    // The other request may be an attempt of ours, and complete it after all.
+    if (conflict && reply.attempts > 1) {
+      throw Error(ExitCode::remote, "upload-overtaken", subject_,
+                  "the store answers " + std::to_string(status) +
+                      " ConditionalRequestConflict: another write of it is under way");
+    }
+    return std::nullopt;
   }
 
   static std::string_view unquoted(std::string_view etag) {

@@ -36,8 +36,8 @@ struct ObjectInfo {
 class Receiver {
  public:
   virtual ~Receiver() = default;
-  /// Before the first byte: the object's length, where an answer says it.
-  virtual void begin(std::optional<std::uint64_t> size_bytes) = 0;
+  /// Before the first byte: the object's size and version, where an answer says them.
+  virtual void begin(const ObjectInfo& object) = 0;
   virtual void write(Bytes bytes) = 0;
   /// The bytes so far are void: the object comes again from its start.
   virtual void restart() = 0;

@@ -14,8 +14,8 @@ using mad::fuzz::require;
 /// Counts what arrives.
 class Counter final : public mad::Receiver {
  public:
-  void begin(std::optional<std::uint64_t> size_bytes) override {
-    size_bytes_ = size_bytes;
+  void begin(const mad::ObjectInfo& object) override {
+    size_bytes_ = object.size_bytes;
     bytes_ = 0;
   }
   void write(mad::Bytes bytes) override { bytes_ += bytes.size(); }

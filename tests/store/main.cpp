@@ -72,7 +72,7 @@ void declare(CLI::App& app, StoreOptions& o) {
 
 class Collector final : public Receiver {
  public:
-  void begin(std::optional<std::uint64_t>) override {}
+  void begin(const ObjectInfo&) override {}
   void write(Bytes bytes) override { text += as_text(bytes); }
   void restart() override { text.clear(); }
   std::string text;

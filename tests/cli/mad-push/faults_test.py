@@ -14,8 +14,8 @@ import time
 import unittest
 
 import madtest
-from fault_proxy import (FaultProxy, expired_token, flip_upload, lost_answer, meanwhile, reset,
-                         reset_upload, stall, stall_upload, status)
+from fault_proxy import (FaultProxy, expired_token, flip, flip_upload, lost_answer, meanwhile,
+                         reset, reset_upload, stall, stall_upload, status)
 from places import MIB, AzPlace, GsPlace, S3Place, WebPlace
 
 QUICK = {"MAD_PUSH_RETRY_DELAY": "0.01", "MAD_PUSH_STALL_TIMEOUT": "10",
@@ -252,6 +252,50 @@ class Faults:
         self.assertEqual(self.place.data("runs/sim.npz"), b"theirs")
         self.assertEqual(self.place.names(), ["runs/sim.npz", "runs/sim.npz.manifest.json"])
         self.assertEqual(self.place.leftovers(), [])
+
+    def test_a_manifest_that_is_late_takes_no_newer_ones_place(self):
+        if not self.place.has_conditions:
+            self.skipTest("this store's writes know no condition")
+
+        def too_late(exchange):
+            """It is sent again once another machine has pushed."""
+            exchange.answer(503)
+            self.put_old()
+
+        proxy = self.through_proxy()
+        proxy.fail(too_late, when=is_write, path=r"manifest\.json(&|$)")
+        self.assert_reason(self.push(), 7, "lost-race", "another writer replaced it")
+        self.assert_stored(self.old)
+
+    def test_what_does_not_come_back_as_it_was_is_taken_for_nobodys_work(self):
+        if self.place.digests == "whole":
+            self.skipTest("the store tells the digest of what it gives, which is read again")
+        proxy = self.through_proxy()
+        proxy.fail(flip(at=100_000), when=self.is_whole_read)
+        self.assert_reason(self.push("--verify"), 1, "read-back-mismatch", "found: ")
+        self.assertEqual(self.place.names(), ["runs/sim.npz"])
+        self.pushed("--verify")
+        self.assertEqual((self.report["status"], self.report["verified"]), ("ok", True))
+        self.assert_stored()
+
+    def test_what_is_there_already_is_read_back_too_and_else_sent_again(self):
+        if self.place.digests != "parts":
+            self.skipTest("a web server keeps no digest; Google's tells that of what it gives")
+        self.pushed()
+        proxy = self.through_proxy()
+        self.pushed("--verify")
+        self.assertEqual((self.report["status"], self.report["verified"]), ("unchanged", True))
+        proxy.fail(flip(at=100_000), when=self.is_whole_read)
+        done = self.pushed("--verify")
+        self.assertIn("it is sent again", done.stderr)
+        self.assertEqual((self.report["status"], self.report["verified"]), ("ok", True))
+        self.assert_stored()
+
+    @staticmethod
+    def is_whole_read(seen):
+        """Of the npz, which is read back in one piece."""
+        return (seen.method == "GET" and "range" not in seen.headers
+                and seen.path.endswith("sim.npz") and "fields=" not in seen.query)
 
     def test_a_missing_bucket_is_code_5(self):
         if not self.place.has_buckets:

@@ -187,7 +187,9 @@ class Pushing(PushCase):
         self.assert_stored(npz)
 
     def test_the_order_over_an_existing_snapshot_is_next_npz_manifest(self):
-        self.pushed(self.snapshot(1), self.url)
+        old = self.snapshot(1)
+        (old.parent / "sim.npz.manifest.json.sig").write_bytes(b"signature")
+        self.pushed(old, self.url)
         proxy = self.through_proxy()
         npz = self.snapshot(2)
         self.pushed(npz, self.url)
@@ -197,6 +199,25 @@ class Pushing(PushCase):
         self.assertEqual(writes, [("PUT", ".manifest.json.next"), ("PUT", ""),
                                   ("DELETE", ".manifest.json.sig"), ("PUT", ".manifest.json"),
                                   ("DELETE", ".manifest.json.next")])
+
+    def test_a_writer_that_came_behind_the_npz_keeps_its_manifest(self):
+        """Where the store knows no condition, the npz is looked at before."""
+        theirs, npz = self.snapshot(1), self.snapshot(2)
+        straight = dict(self.environment)
+        proxy = self.through_proxy()
+
+        def is_look(seen):
+            return (seen.method == "GET" and seen.path.endswith("sim.npz")
+                    and any(put.path == seen.path for put in proxy.requests(method="PUT")))
+
+        def push_theirs():
+            done = madtest.run("mad-push", "-q", theirs, self.url, env=straight)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        proxy.fail(meanwhile(push_theirs), when=is_look)
+        self.assert_refused(self.push(npz, self.url), 7, "another writer replaced it")
+        self.assert_stored(theirs)
+        self.assert_no_leftovers()
 
     def test_a_signature_goes_before_the_manifest(self):
         npz = self.snapshot(1)

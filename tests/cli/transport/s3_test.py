@@ -6,7 +6,8 @@ import unittest
 
 import contract
 import madtest
-from fault_proxy import FaultProxy, etag, flip_upload, lost_answer, s3_error, slow_down, together
+from fault_proxy import (FaultProxy, etag, flip_upload, lost_answer, reset, s3_error, slow_down,
+                         together)
 from radosgw import RadosGW
 from storing import MIB, StoreCase
 
@@ -134,6 +135,34 @@ class Uploads(contract.Uploads, contract.Aborts, S3Case):
         done = self.store("upload", self.url("other"), 5 * MIB, 1, stdin=self.data)
         self.assert_refused(done, 7, "InvalidPart")
         self.assertEqual(S3.uploads(self.bucket), [])
+
+    def test_a_completion_that_the_condition_forbids_is_told_by_any_status(self):
+        self.put(b"old")
+        version = self.find()[2]
+        for refusal in (s3_error(412, "PreconditionFailed"), s3_error(200, "PreconditionFailed"),
+                        s3_error(409, "ConditionalRequestConflict"),
+                        s3_error(200, "ConditionalRequestConflict"), s3_error(404, "NoSuchKey")):
+            proxy = self.through_proxy()
+            proxy.fail(refusal, method="POST", path="uploadId=")
+            self.assertIsNone(self.upload("--if-version", version))
+            self.assertEqual(self.find()[0], b"old")
+            self.assertEqual(self.unfinished(), [])
+
+    def test_a_completion_that_stands_in_its_own_way_has_happened(self):
+        for refusal in (s3_error(412, "PreconditionFailed"),
+                        s3_error(409, "ConditionalRequestConflict")):
+            proxy = self.through_proxy()
+            proxy.fail(lost_answer(), method="POST", path="uploadId=")
+            proxy.fail(refusal, method="POST", path="uploadId=")
+            self.assert_stored(self.upload("--if-absent"))
+            self.delete()
+
+    def test_a_completion_that_may_still_happen_is_not_taken_for_refused(self):
+        proxy = self.through_proxy()
+        proxy.fail(reset(), method="POST", path="uploadId=")
+        proxy.fail(s3_error(409, "ConditionalRequestConflict"), method="POST", path="uploadId=")
+        self.assert_refused(self.refused_upload(), 7, "another write of it is under way")
+        self.assert_nothing_left()
 
 
 if __name__ == "__main__":
