@@ -109,6 +109,18 @@ class Readme(madtest.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.decode(), f"resumed {self.tmp}/in.npz\n")
 
+    def test_its_line_for_every_machine_starts_fresh_and_then_from_the_snapshot(self):
+        line = re.search(r"^export RESUME_FROM_URL=.*?\n(?=```)", self.README.read_text(),
+                         re.M | re.S).group(0)
+        line = line.replace("/mnt/durable/", f"{self.tmp}/").replace("--watch ", "")
+        line = line.replace("/dev/shm/state", f"{self.tmp}/state")
+        line = line.replace("simulate --state", "sh -c 'echo $MAD_RESUME_STATUS'")
+        path = f"{madtest.BIN}:{madtest.SOURCE / 'scripts'}:{os.environ['PATH']}"
+        for expected in (b"fresh\n", b"resumed\n"):
+            done = madtest.dash(line, env={"PATH": path})
+            self.assertEqual((done.returncode, done.stdout), (0, expected), done.stderr)
+            madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+
 
 class Completion(madtest.Case):
     def offered(self, *words):
