@@ -109,25 +109,62 @@ class Readme(madtest.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.decode(), f"resumed {self.tmp}/in.npz\n")
 
+    def test_its_line_for_every_machine_starts_fresh_and_then_from_the_snapshot(self):
+        line = re.search(r"^export RESUME_FROM_URL=.*?\n(?=```)", self.README.read_text(),
+                         re.M | re.S).group(0)
+        line = line.replace("/mnt/durable/", f"{self.tmp}/").replace("--watch ", "")
+        line = line.replace("/dev/shm/state", f"{self.tmp}/state")
+        line = line.replace("simulate --state", "sh -c 'echo $MAD_RESUME_STATUS'")
+        path = f"{madtest.BIN}:{madtest.SOURCE / 'scripts'}:{os.environ['PATH']}"
+        for expected in (b"fresh\n", b"resumed\n"):
+            done = madtest.dash(line, env={"PATH": path})
+            self.assertEqual((done.returncode, done.stdout), (0, expected), done.stderr)
+            madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+
 
 class Completion(madtest.Case):
-    def test_it_offers_the_options_that_help_lists(self):
-        script = madtest.SOURCE / "scripts/completion/mad-tools.bash"
-        for tool in TOOLS:
-            done = madtest.run(
-                "bash", "-c",
-                f'. {script}; COMP_WORDS=({tool} --); COMP_CWORD=1; _mad_tools {tool} --; '
-                'printf "%s\\n" "${COMPREPLY[@]}"')
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(set(done.stdout.decode().split()), options_of(tool), tool)
-
-    def test_it_leaves_the_command_of_mad_resume_alone(self):
-        script = madtest.SOURCE / "scripts/completion/mad-tools.bash"
+    def offered(self, *words):
+        """What is offered for the last of `words`, as Readline splits them."""
         done = madtest.run(
             "bash", "-c",
-            f". {script}; COMP_WORDS=(mad-resume -- server --); COMP_CWORD=3; "
-            '_mad_tools mad-resume --; echo "${#COMPREPLY[@]}"')
-        self.assertEqual(done.stdout, b"0\n", done.stderr)
+            '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mad_tools "$1" "${!#}"; '
+            'printf "%s\n" "${COMPREPLY[@]}"',
+            madtest.SOURCE / "scripts/completion/mad-tools.bash", *words,
+            env={"PATH": f"{madtest.BIN}:{madtest.SOURCE / 'scripts'}:{os.environ['PATH']}"})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return set(done.stdout.decode().split())
+
+    def test_it_offers_the_options_that_help_lists(self):
+        for tool in TOOLS:
+            self.assertEqual(self.offered(tool, "--"), options_of(tool), tool)
+        self.assertEqual(self.offered("run-preemptible", "--"),
+                         options_of(madtest.SOURCE / "scripts/run-preemptible"))
+
+    def test_it_offers_a_subcommand_and_its_options_behind_other_options_too(self):
+        subcommands = set(SUBCOMMANDS["mad-manifest"])
+        self.assertEqual(self.offered("mad-manifest", ""), subcommands)
+        self.assertEqual(self.offered("mad-manifest", "-q", ""), subcommands)
+        self.assertEqual(self.offered("mad-manifest", "--report", "show", "s"), {"show", "sign"})
+        self.assertEqual(self.offered("mad-manifest", "--report", "=", "show", "sh"), {"show"})
+        self.assertEqual(self.offered("mad-manifest", "-q", "show", "--"),
+                         options_of("mad-manifest") | options_of("mad-manifest", "show"))
+        self.assertEqual(self.offered("mad-manifest", "show", ""), set())
+
+    def test_it_offers_the_values_of_an_option_that_has_a_fixed_set(self):
+        for tool in ("mad-snapshot", "mad-fetch", "mad-resume"):
+            self.assertEqual(self.offered(tool, "--durability", ""), {"full", "none"}, tool)
+        self.assertEqual(self.offered("mad-manifest", "write", "--durability", "f"), {"full"})
+        for tool in TOOLS:
+            self.assertEqual(self.offered(tool, "--log-format", "="), {"text", "json"}, tool)
+        self.assertEqual(self.offered("mad-fetch", "--log-format", "=", "j"), {"json"})
+        self.assertEqual(self.offered("mad-watch", "--provider", "a"), {"auto", "aws", "azure"})
+        self.assertEqual(self.offered("mad-watch", "--on", "preemption,re"),
+                         {"preemption,rebalance"})
+        self.assertEqual(self.offered("mad-fetch", "--output", ""), set())
+
+    def test_it_leaves_the_command_that_will_be_run_alone(self):
+        self.assertEqual(self.offered("mad-resume", "--", "server", "--"), set())
+        self.assertEqual(self.offered("run-preemptible", "--state", "x", "server", "--"), set())
 
 
 class Package(madtest.Case):
@@ -139,7 +176,6 @@ class Package(madtest.Case):
         for tool in [*TOOLS, "run-preemptible"]:
             self.assertTrue(os.access(self.tmp / "usr/bin" / tool, os.X_OK), tool)
             self.assertTrue((self.tmp / f"usr/share/man/man1/{tool}.1").is_file(), tool)
-        for tool in TOOLS:
             self.assertTrue(
                 (self.tmp / "usr/share/bash-completion/completions" / tool).is_file(), tool)
         for page in ("man5/mad-manifest.5", "man5/mad-bundle.5", "man7/mad.7"):
