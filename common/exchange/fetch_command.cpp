@@ -195,7 +195,7 @@ void fetch_latest_to_stdout(LatestSearch& search, const FetchOptions& options, F
 }
 
 ExitCode fetch_latest(const FetchOptions& options, const FetchRequest& base, Report& report) {
-  report.set("place", display_source(options.url));
+  report.set("place", redacted_source(options.url));
   std::optional<FetchRequest> request;
   auto search = prepare_or_tell(options, [&] {
     // A file is verified before it is published; what is in a stream is not taken back.

@@ -56,7 +56,7 @@ class Push {
   void run() {
     remote_ = look();
     spare_what_could_not_be_read();
-    report_.set("url", display_url(names_.npz));
+    report_.set("url", redacted_url(names_.npz));
     if (source_.manifest() && is_there(*source_.manifest(), *source_.sha256())) {
       return unchanged(*source_.sha256(), *source_.size_bytes(), source_.signature());
     }

@@ -203,7 +203,7 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
                    const std::function<void(const PruneAct&)>& tell) {
   PruneFigures done;
   if (resume_failed()) {
-    log_warning(place.path_of("") +
+    log_warning(printable(place.path_of("")) +
                 ": nothing is pruned, since the resume from it may be what failed "
                 "(MAD_RESUME_STATUS=failed)");
     done.spared = true;
@@ -218,7 +218,7 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
       const Removal removal =
           execution == Execution::dry_run ? Removal::removed : carry_out(place, planned, plan);
       if (removal == Removal::in_use) {
-        log_note(planned.act.path + ": left alone, a writer is at work on it");
+        log_note(printable(planned.act.path) + ": left alone, a writer is at work on it");
       }
       lost = removal == Removal::witness_lost;
       if (removal != Removal::removed) continue;
@@ -227,18 +227,19 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
       tell(planned.act);
     }
     if (lost) {
-      log_verbose(place.path_of("") + ": what was to be kept has changed; looking again");
+      log_verbose(printable(place.path_of("")) +
+                  ": what was to be kept has changed; looking again");
       continue;
     }
     done.kept = plan.figures().kept;
     done.valid = plan.figures().valid;
     done.refused = plan.figures().refused;
     if (!plan.nothing_valid()) return done;
-    throw Error(ExitCode::refused, "no-valid-snapshot", place.path_of(""),
+    throw Error(ExitCode::refused, "no-valid-snapshot", printable(place.path_of("")),
                 "expected a valid snapshot, found " + std::to_string(done.refused) +
                     " that are not; nothing that could be one is removed");
   }
-  throw Error(ExitCode::io, "place-changing", place.path_of(""),
+  throw Error(ExitCode::io, "place-changing", printable(place.path_of("")),
               "what is to be kept was replaced again and again",
               "its writers do not rest; try again later");
 }

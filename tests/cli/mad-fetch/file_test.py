@@ -221,6 +221,18 @@ class Files(FetchCase):
         self.assertEqual((found["tool"], found["status"], found["code"], found["stage"],
                           found["size_bytes"]), ("mad-fetch", "ok", 0, "fetched", len(self.bytes)))
 
+    def test_the_report_has_the_name_as_it_is_and_messages_what_could_steer_a_terminal(self):
+        report = self.tmp / "report.json"
+        named = madtest.reference_snapshot(self.tmp / "new\nline.npz", madtest.small_arrays())
+        os.unlink(f"{named}.manifest.json")
+        done = self.fetch("--skip-integrity-check", "--report", report, named)
+        self.assertEqual(json.loads(report.read_text())["url"], str(named))
+        self.assertIn(r"new\x0aline.npz", done.stderr)
+        self.fetch("--report", report, f"https://user:hunter2@127.0.0.1:1/{'x' * 300}?sig=hunter2",
+                   "--retries", "0")
+        self.assertEqual(json.loads(report.read_text())["url"],
+                         f"https://127.0.0.1:1/{'x' * 300}?…")
+
 
 if __name__ == "__main__":
     madtest.main()
