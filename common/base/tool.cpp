@@ -1,13 +1,8 @@
 #include "base/tool.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -23,6 +18,7 @@
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "base/report_file.hpp"
+#include "base/streams.hpp"
 #include "base/version.hpp"
 
 namespace mad {
@@ -143,10 +139,7 @@ Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
 int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
              const std::function<void(CLI::App&)>& declare,
              const std::function<ExitCode(Tool&)>& run, About about) {
-  // Descriptors 0 to 2 must exist, or a file opened later would take their place.
-  for (int fd = 0; fd <= 2; ++fd) {
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return 70;
-  }
+  if (!fill_standard_streams()) return static_cast<int>(ExitCode::bug);
 
   Tool tool;
   CommonOptions common;
