@@ -137,7 +137,8 @@ void fetch_to_files(const FetchOptions& options, const FetchRequest& request, Re
   const std::string path = output_path(options.output, request);
   const auto files = deliver_files(path, name_sources(request), publish_options(options));
   fetch_or_tell(*files, [&] { fetch_to(*files, request, report); });
-  report.set("path", path);
+  // Where there is a reason, there was nothing to fetch.
+  if (report.reason().empty()) report.set("path", path);
 }
 
 /// Where there is no snapshot to take: the bundle says so, and so does the exit code.

@@ -36,6 +36,23 @@ class Files(FetchCase):
         self.assertEqual((done.returncode, done.stdout), (0, b""), done.stderr)
         self.assertFalse((self.tmp / "out.npz").exists())
 
+    def test_where_there_is_nothing_to_fetch_the_output_is_not_touched_nor_reported(self):
+        old = self.tmp / "out.npz"
+        report = self.tmp / "report.json"
+        for words in (("",), ("--if-exists", self.tmp / "none.npz"),
+                      ("--if-exists", "--latest", self.tmp / "none")):
+            with self.subTest(words):
+                old.write_bytes(b"old")
+                done = self.fetch("-o", old, "--report", report, *words)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                found = json.loads(report.read_text())
+                self.assertEqual(found["stage"], "absent")
+                self.assertNotIn("path", found)
+                self.assertEqual(old.read_bytes(), b"old")
+        old.unlink()
+        self.assertEqual(self.fetch("-o", old, "--report", report, self.npz).returncode, 0)
+        self.assertEqual(json.loads(report.read_text())["path"], str(old))
+
     def test_a_missing_snapshot_is_code_5(self):
         done = self.fetch(self.tmp / "none.npz")
         self.assert_failed(done, 5, "snapshot-missing", "none.npz")
