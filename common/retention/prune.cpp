@@ -246,16 +246,12 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
 
 std::optional<std::chrono::seconds> parse_age(std::string_view text) {
   constexpr std::uint64_t k_most_s = 100ULL * 366 * 86'400;
-  std::uint64_t unit_s = 1;
-  if (!text.empty()) {
-    constexpr std::string_view k_units = "smhdw";
-    constexpr std::array<std::uint64_t, 5> k_unit_s = {1, 60, 3600, 86'400, 604'800};
-    if (const auto at = k_units.find(text.back()); at != std::string_view::npos) {
-      unit_s = k_unit_s[at];
-      text.remove_suffix(1);
-    }
-  }
-  const auto number = parse_decimal(text);
+  constexpr std::string_view k_units = "smhdw";
+  constexpr std::array<std::uint64_t, 5> k_unit_s = {1, 60, 3600, 86'400, 604'800};
+  const auto at = text.empty() ? std::string_view::npos : k_units.find(text.back());
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::uint64_t unit_s = k_unit_s[at];
+  const auto number = parse_decimal(text.substr(0, text.size() - 1));
   if (!number || *number > k_most_s / unit_s) return std::nullopt;
   return std::chrono::seconds(*number * unit_s);
 }
