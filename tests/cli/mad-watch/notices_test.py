@@ -217,7 +217,9 @@ class Refusals(WatchCase):
         server = self.serve("aws")
         for words, needle in (
             (["--provider", "ibm"], "--provider"), (["--on", "preempt"], "--on"),
-            (["--signal", "SIGNOTHING"], "--signal"), (["--endpoint", "ftp://h"], "--endpoint"),
+            (["--signal", "USR1"], "--signal"),
+            (["--pid", os.getpid(), "--signal", "SIGNOTHING"], "expected a signal's name"),
+            (["--endpoint", "ftp://h"], "--endpoint"),
             (["--pid", os.getpid(), "--", "true"], "--pid"), (["--pid", "0"], "--pid"),
             (["--acknowledge"], "--acknowledge"), (["--"], "expected a command"),
             (["--interval", "0"], "--interval"), (["surplus"], "unexpected argument"),
