@@ -14,7 +14,7 @@ namespace {
 
 ManifestText manifest_of_npz(const std::string& path) {
   OpenSnapshot snapshot = open_snapshot(path, ManifestNeed::required);
-  return {std::move(*snapshot.manifest), printable(snapshot.manifest_path)};
+  return {std::move(*snapshot.manifest), snapshot.manifest_path};
 }
 
 bool is_manifest(std::string_view text) {
@@ -46,10 +46,10 @@ ManifestText read_manifest(const std::string& path) {
   if (topology_source(path) == TopologySource::npz) {
     manifest = manifest_of_npz(path);
   } else {
-    manifest.path = printable(path);
-    manifest.bytes = read_small_file(open_regular(path).get(), k_max_manifest_bytes, manifest.path);
+    manifest.path = path;
+    manifest.bytes = read_small_file(open_regular(path).get(), k_max_manifest_bytes, path);
   }
-  parse_manifest(manifest.bytes, manifest.path);
+  parse_manifest(manifest.bytes, printable(manifest.path));
   return manifest;
 }
 
@@ -61,19 +61,21 @@ Operand read_operand(const std::string& path) {
   } else if (source == TopologySource::npz) {
     OpenSnapshot snapshot = open_snapshot(path, ManifestNeed::optional);
     if (snapshot.manifest) {
-      operand.manifest = {std::move(*snapshot.manifest), printable(snapshot.manifest_path)};
+      operand.manifest = {std::move(*snapshot.manifest), snapshot.manifest_path};
     }
     operand.topology = topology_of_npz(snapshot.npz.get(), path);
   } else {
     const std::string subject = printable(path);
     std::string text = read_small_file(open_regular(path).get(), k_max_topology_bytes, subject);
     if (is_manifest(text)) {
-      operand.manifest = {std::move(text), subject};
+      operand.manifest = {std::move(text), path};
     } else {
       operand.topology = parse_topology_json(text, subject);
     }
   }
-  if (operand.manifest) parse_manifest(operand.manifest->bytes, operand.manifest->path);
+  if (operand.manifest) {
+    parse_manifest(operand.manifest->bytes, printable(operand.manifest->path));
+  }
   return operand;
 }
 

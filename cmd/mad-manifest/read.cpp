@@ -16,7 +16,7 @@ ExitCode show_command(const ManifestOptions& options, Tool& tool) {
   confine(options, tool, {options.file}, {});
   const ManifestText manifest = read_manifest(options.file);
   tool.report.set("path", manifest.path);
-  put(options.json ? manifest.bytes : describe_manifest(manifest.bytes, manifest.path));
+  put(options.json ? manifest.bytes : describe_manifest(manifest.bytes, printable(manifest.path)));
   if (options.json && manifest.bytes.back() != '\n') put("\n");
   return ExitCode::ok;
 }
@@ -27,7 +27,7 @@ ExitCode get_command(const ManifestOptions& options, Tool& tool) {
   tool.report.set("path", manifest.path);
   const auto value = find_json(manifest.bytes, split_json_path(options.key));
   if (!value) {
-    throw Error(ExitCode::not_found, "key-missing", manifest.path,
+    throw Error(ExitCode::not_found, "key-missing", printable(manifest.path),
                 "no key '" + printable(options.key) + "'");
   }
   const bool is_string = value->front() == '"';

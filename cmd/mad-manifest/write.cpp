@@ -113,7 +113,7 @@ Manifest read_npz(const ManifestOptions& options, int npz, const std::string& su
 /// The manifest that is there, once it is known to be the npz's own, with all that `found`
 /// says besides.
 std::string upgraded(const ManifestText& old, const Manifest& found, const std::string& subject) {
-  const Manifest manifest = parse_manifest(old.bytes, old.path);
+  const Manifest manifest = parse_manifest(old.bytes, printable(old.path));
   if (manifest.sha256 != found.sha256) {
     throw Error(ExitCode::refused, "sha256-mismatch", subject,
                 "SHA-256 mismatch\nmanifest: " + to_hex(manifest.sha256) +
@@ -125,7 +125,7 @@ std::string upgraded(const ManifestText& old, const Manifest& found, const std::
                 "size mismatch: expected " + std::to_string(*manifest.size_bytes) +
                     " bytes, found " + std::to_string(*found.size_bytes));
   }
-  return upgrade_manifest(old.bytes, found, old.path);
+  return upgrade_manifest(old.bytes, found, printable(old.path));
 }
 
 /// A signature is of the manifest's exact bytes.
@@ -187,7 +187,7 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
     throw Error(ExitCode::refused, "state-changed", subject, "changed while it was read");
   }
   if (old && read_manifest(own_path).bytes != old->bytes) {
-    throw Error(ExitCode::refused, "state-changed", old->path, "changed meanwhile");
+    throw Error(ExitCode::refused, "state-changed", printable(old->path), "changed meanwhile");
   }
   if (to_stdout) {
     put(text);

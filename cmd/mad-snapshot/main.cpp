@@ -57,7 +57,7 @@ ExitCode run(const SnapshotCommand& options, Tool& tool) {
   const auto keep = parse_keep(options.keep, options.output);
   const SnapshotResult result =
       options.output == "-" ? write_bundle(options, STDOUT_FILENO) : write_snapshot(options);
-  tool.report.set("path", result.path);
+  tool.report.set(options.output == "-" ? "name" : "path", result.path);
   tool.report.set("sha256", to_hex(result.taken.digests.sha256));
   tool.report.set("size_bytes", result.taken.digests.size_bytes);
   if (result.taken.step) tool.report.set_json("step", std::to_string(*result.taken.step));

@@ -17,9 +17,12 @@ void declare(CLI::App& app, WatchOptions& o) {
       ->check(CLI::IsMember({"auto", "aws", "gcp", "azure"}));
   app.add_option("--on", o.on, "The kinds acted on: preemption (default), rebalance, maintenance")
       ->type_name("KINDS");
-  app.add_option("--pid", o.pid, "Signal process PID instead, and end when it has ended")
-      ->type_name("PID");
-  app.add_option("--signal", o.signal, "What PID is sent (default TERM)")->type_name("NAME");
+  auto* pid =
+      app.add_option("--pid", o.pid, "Signal process PID instead, and end when it has ended")
+          ->type_name("PID");
+  app.add_option("--signal", o.signal, "What PID is sent (default TERM)")
+      ->type_name("NAME")
+      ->needs(pid);
   app.add_flag("--once", o.once, "End after the first notice acted on, with COMMAND's status");
   app.add_flag("--acknowledge", o.acknowledge,
                "Azure: when COMMAND succeeded, let the event go ahead");

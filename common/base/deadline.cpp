@@ -151,8 +151,7 @@ Error deadline_error() {
             "it had passed before anything was begun",
             "an old MAD_DEADLINE in the environment has to be unset"};
   }
-  return {ExitCode::deadline, "deadline-passed", "deadline",
-          "there is no time left; what was not finished was taken back"};
+  return {ExitCode::deadline, "deadline-passed", "deadline", "there is no time left"};
 }
 
 PastDeadline::PastDeadline() {

@@ -1,13 +1,8 @@
 #include "base/tool.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -23,6 +18,7 @@
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
 #include "base/report_file.hpp"
+#include "base/streams.hpp"
 #include "base/version.hpp"
 
 namespace mad {
@@ -70,6 +66,38 @@ void finish_options(CLI::App& app, const char* tool) {
     subcommand->fallthrough();  // the common options also stand behind it
     finish_options(*subcommand, tool);
   }
+}
+
+/// The arguments as CLI11 wants them, the last one first.  Of `--name=` alone it would take the
+/// next word for the value.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> words;
+  bool may_be_option = true;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    may_be_option = may_be_option && word != "--";
+    const bool is_empty = may_be_option && word.size() > 3 && word.substr(0, 2) == "--" &&
+                          word.find('=') == word.size() - 1;
+    if (is_empty) word.pop_back();
+    words.push_back(std::move(word));
+    if (is_empty) words.emplace_back();
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
+/// An option that names a file or a directory and got an empty name, as from a shell's "$UNSET";
+/// empty variables of the environment never get as far.
+const CLI::Option* option_without_name(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type != "PATH" && type != "FILE" && type != "DIR") continue;
+    if (option->count() > 0 && option->results().front().empty()) return option;
+  }
+  for (const CLI::App* subcommand : app.get_subcommands()) {
+    if (const CLI::Option* option = option_without_name(*subcommand)) return option;
+  }
+  return nullptr;
 }
 
 /// Where the report goes when the arguments could not be parsed.
@@ -143,10 +171,7 @@ Outcome guarded(Tool& tool, const std::function<ExitCode(Tool&)>& run) {
 int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
              const std::function<void(CLI::App&)>& declare,
              const std::function<ExitCode(Tool&)>& run, About about) {
-  // Descriptors 0 to 2 must exist, or a file opened later would take their place.
-  for (int fd = 0; fd <= 2; ++fd) {
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return 70;
-  }
+  if (!fill_standard_streams()) return static_cast<int>(ExitCode::bug);
 
   Tool tool;
   CommonOptions common;
@@ -180,7 +205,7 @@ int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
     return static_cast<int>(ExitCode::usage);
   };
   try {
-    app.parse(own_argc, argv);
+    app.parse(arguments(own_argc, argv));
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return std::fflush(stdout) == 0 ? 0 : static_cast<int>(ExitCode::io);
@@ -192,6 +217,9 @@ int run_tool(const char* name, int argc, char** argv, AfterDashes after_dashes,
     return usage(words.empty() ? printable(error.what()) : surplus(words));
   }
   if (common.version) return print_version(name, common, about);
+  if (const CLI::Option* option = option_without_name(app)) {
+    return usage("--" + option->get_lnames().front() + ": expected a path, found an empty one");
+  }
   configure_log(name, common.log_format == "json" ? LogFormat::json : LogFormat::text,
                 common.quiet     ? LogLevel::warning
                 : common.verbose ? LogLevel::verbose

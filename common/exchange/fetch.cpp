@@ -222,8 +222,11 @@ std::string snapshot_name(const std::string& url) {
   }
 }
 
+std::string redacted_source(const std::string& url) {
+  return scheme_of(url) ? redacted_url_text(url) : url;
+}
 std::string display_source(const std::string& url) {
-  return scheme_of(url) ? display_url_text(url) : printable(url);
+  return printable(redacted_source(url));
 }
 
 SourceNames name_sources(const FetchRequest& request) {
@@ -245,7 +248,7 @@ void fetch_snapshot(const FetchRequest& request, Delivery& delivery, Report& rep
     report_absent(delivery, report, "no-url", "no URL given and RESUME_FROM_URL is not set");
     return;
   }
-  report.set("url", display_source(request.url));
+  report.set("url", redacted_source(request.url));
   const auto scheme = scheme_of(request.url);
   if (request.found || (scheme && *scheme != "file"))
     return RemotePair(request, delivery, report).fetch();

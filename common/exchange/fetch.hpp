@@ -14,7 +14,7 @@ struct FetchRequest {
   /// A bare path, or a URL whose scheme is file or one that open_transport knows.
   std::string url;
   /// The same where it was found in a listing, and is no text any more that parse_url reads;
-  /// `url` is then what messages call it.
+  /// `url` is then what it is called.
   std::optional<Url> found;
   /// Where the manifest is; empty: the npz's URL with `.manifest.json` appended to its
   /// path, the query kept.
@@ -35,7 +35,9 @@ inline constexpr int k_max_pair_restarts = 5;
 /// fetch_snapshot would refuse.
 std::string snapshot_name(const std::string& url);
 
-/// The source without its secrets, for messages and reports.
+/// The source without its secrets.
+std::string redacted_source(const std::string& url);
+/// The same for people: printable().
 std::string display_source(const std::string& url);
 
 /// What a request reads, with the manifest where it will be looked for.  Throws what

@@ -137,7 +137,8 @@ void fetch_to_files(const FetchOptions& options, const FetchRequest& request, Re
   const std::string path = output_path(options.output, request);
   const auto files = deliver_files(path, name_sources(request), publish_options(options));
   fetch_or_tell(*files, [&] { fetch_to(*files, request, report); });
-  report.set("path", path);
+  // Where there is a reason, there was nothing to fetch.
+  if (report.reason().empty()) report.set("path", path);
 }
 
 /// Where there is no snapshot to take: the bundle says so, and so does the exit code.
@@ -195,7 +196,7 @@ void fetch_latest_to_stdout(LatestSearch& search, const FetchOptions& options, F
 }
 
 ExitCode fetch_latest(const FetchOptions& options, const FetchRequest& base, Report& report) {
-  report.set("place", display_source(options.url));
+  report.set("place", redacted_source(options.url));
   std::optional<FetchRequest> request;
   auto search = prepare_or_tell(options, [&] {
     // A file is verified before it is published; what is in a stream is not taken back.

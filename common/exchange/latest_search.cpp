@@ -69,7 +69,7 @@ std::optional<FetchRequest> LatestSearch::next() {
   }
   if (!skipped_.empty()) none_valid();
   if (halves_ > 0) {
-    log_warning(place_->path_of("") + ": passing by " + std::to_string(halves_) +
+    log_warning(printable(place_->path_of("")) + ": passing by " + std::to_string(halves_) +
                 " without npz or manifest, which are no snapshots");
   }
   return std::nullopt;
@@ -86,7 +86,7 @@ void LatestSearch::pass_over(const PlacedSnapshot& snapshot, const Error& error)
 }
 
 void LatestSearch::none_valid() const {
-  throw Error(ExitCode::refused, "no-valid-snapshot", place_->path_of(""),
+  throw Error(ExitCode::refused, "no-valid-snapshot", printable(place_->path_of("")),
               "expected a valid snapshot, found " + std::to_string(skipped_.size()) +
                   (skipped_.size() == 1 ? " that is not" : " that are not") + ", the newest for " +
                   skipped_.front().error.reason);

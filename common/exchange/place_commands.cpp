@@ -21,7 +21,7 @@ std::unique_ptr<FetchPlace> place_of(const std::string& place, const TransferOpt
 
 std::chrono::seconds age_option(const std::string& option, const std::string& text) {
   const auto age = parse_age(text);
-  if (!age) bad_option(option, "expected an age as 90s, 15m, 12h, 2d or 1w");
+  if (!age) bad_option(option, "expected a number with s, m, h, d or w, such as 90s, 12h or 2d");
   return *age;
 }
 

@@ -56,7 +56,7 @@ class Push {
   void run() {
     remote_ = look();
     spare_what_could_not_be_read();
-    report_.set("url", display_url(names_.npz));
+    report_.set("url", redacted_url(names_.npz));
     if (is_known_to_be_there()) return;
     if (request_.if_absent) refuse_if_there();
     if (remote_.completing) {

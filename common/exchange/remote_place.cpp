@@ -72,12 +72,12 @@ class RemotePlace final : public FetchPlace {
   }
 
   std::string path_of(const std::string& npz_name) const override {
-    return display_url(url_of(npz_name));
+    return redacted_url(url_of(npz_name));
   }
   bool is_local() const override { return false; }
   FetchRequest request_for(const PlacedSnapshot& snapshot, FetchRequest request) const override {
     request.found = url_of(snapshot.name);
-    request.url = display_url(*request.found);
+    request.url = redacted_url(*request.found);
     return request;
   }
 

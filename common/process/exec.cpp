@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/log.hpp"
+#include "base/streams.hpp"
 #include "io/fd.hpp"
 
 namespace mad {
@@ -26,6 +27,7 @@ ExitCode exec_command(const std::vector<std::string>& command) {
     return ExitCode::cannot_execute;
   }
 
+  let_closed_outputs_take_all();
   // A signal between the last look and the new disposition waits behind the mask.
   sigset_t all;
   sigfillset(&all);

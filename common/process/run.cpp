@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
+#include "base/streams.hpp"
 #include "io/fd.hpp"
 
 namespace mad {
@@ -23,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 [[noreturn]] void become_shell(const char* command, int output) {
   setpgid(0, 0);
+  let_closed_outputs_take_all();
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0) _exit(126);
   restore_original_signals();

@@ -68,9 +68,7 @@ class LocalPlace final : public Place {
     directory_ = open_it();
   }
 
-  std::string path_of(const std::string& npz_name) const override {
-    return printable(path_ + npz_name);
-  }
+  std::string path_of(const std::string& npz_name) const override { return path_ + npz_name; }
 
   PlaceSurvey survey(WorkNeed works) override {
     for (int attempt = 1;; ++attempt) {

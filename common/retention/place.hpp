@@ -102,7 +102,7 @@ enum class Removal {
 class Place {
  public:
   virtual ~Place() = default;
-  /// The npz's whole path or URL, for messages and reports: free of secrets.
+  /// The npz's whole path or URL, free of secrets; for people it goes through printable().
   virtual std::string path_of(const std::string& npz_name) const = 0;
 
   /// All that is there, in no order.  What is wrong with one is said in its entry.  Where a

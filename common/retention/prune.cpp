@@ -203,7 +203,7 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
                    const std::function<void(const PruneAct&)>& tell) {
   PruneFigures done;
   if (resume_failed()) {
-    log_warning(place.path_of("") +
+    log_warning(printable(place.path_of("")) +
                 ": nothing is pruned, since the resume from it may be what failed "
                 "(MAD_RESUME_STATUS=failed)");
     done.spared = true;
@@ -218,7 +218,7 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
       const Removal removal =
           execution == Execution::dry_run ? Removal::removed : carry_out(place, planned, plan);
       if (removal == Removal::in_use) {
-        log_note(planned.act.path + ": left alone, a writer is at work on it");
+        log_note(printable(planned.act.path) + ": left alone, a writer is at work on it");
       }
       lost = removal == Removal::witness_lost;
       if (removal != Removal::removed) continue;
@@ -227,34 +227,31 @@ PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
       tell(planned.act);
     }
     if (lost) {
-      log_verbose(place.path_of("") + ": what was to be kept has changed; looking again");
+      log_verbose(printable(place.path_of("")) +
+                  ": what was to be kept has changed; looking again");
       continue;
     }
     done.kept = plan.figures().kept;
     done.valid = plan.figures().valid;
     done.refused = plan.figures().refused;
     if (!plan.nothing_valid()) return done;
-    throw Error(ExitCode::refused, "no-valid-snapshot", place.path_of(""),
+    throw Error(ExitCode::refused, "no-valid-snapshot", printable(place.path_of("")),
                 "expected a valid snapshot, found " + std::to_string(done.refused) +
                     " that are not; nothing that could be one is removed");
   }
-  throw Error(ExitCode::io, "place-changing", place.path_of(""),
+  throw Error(ExitCode::io, "place-changing", printable(place.path_of("")),
               "what is to be kept was replaced again and again",
               "its writers do not rest; try again later");
 }
 
 std::optional<std::chrono::seconds> parse_age(std::string_view text) {
   constexpr std::uint64_t k_most_s = 100ULL * 366 * 86'400;
-  std::uint64_t unit_s = 1;
-  if (!text.empty()) {
-    constexpr std::string_view k_units = "smhdw";
-    constexpr std::array<std::uint64_t, 5> k_unit_s = {1, 60, 3600, 86'400, 604'800};
-    if (const auto at = k_units.find(text.back()); at != std::string_view::npos) {
-      unit_s = k_unit_s[at];
-      text.remove_suffix(1);
-    }
-  }
-  const auto number = parse_decimal(text);
+  constexpr std::string_view k_units = "smhdw";
+  constexpr std::array<std::uint64_t, 5> k_unit_s = {1, 60, 3600, 86'400, 604'800};
+  const auto at = text.empty() ? std::string_view::npos : k_units.find(text.back());
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::uint64_t unit_s = k_unit_s[at];
+  const auto number = parse_decimal(text.substr(0, text.size() - 1));
   if (!number || *number > k_most_s / unit_s) return std::nullopt;
   return std::chrono::seconds(*number * unit_s);
 }

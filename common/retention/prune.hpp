@@ -71,7 +71,7 @@ struct PruneFigures {
 PruneFigures prune(Place& place, const RetentionRule& rule, Execution execution,
                    const std::function<void(const PruneAct&)>& tell);
 
-/// `90s`, `15m`, `12h`, `2d`, `1w`; a bare number is of seconds.  Nothing where it is none.
+/// `90s`, `15m`, `12h`, `2d`, `1w`; nothing where it is none, such as a bare number.
 std::optional<std::chrono::seconds> parse_age(std::string_view text);
 
 }  // namespace mad

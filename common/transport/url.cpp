@@ -216,18 +216,18 @@ bool names_object(std::string_view scheme) {
   return scheme == "s3" || scheme == "gs" || scheme == "az" || scheme == "azure";
 }
 
-std::string display_url(const Url& url) {
+std::string redacted_url(const Url& url) {
   if (names_object(url.scheme)) {
     // As it was given; a '?' may begin what someone took for a query.
     const std::string name = percent_decode(url.path).value_or(url.path);
     const auto secret = name.find_first_of("?#");
     const bool hides = secret != std::string::npos || !url.query.empty();
-    return printable(url.scheme + "://" + url.host + name.substr(0, secret) + (hides ? "?…" : ""));
+    return url.scheme + "://" + url.host + name.substr(0, secret) + (hides ? "?…" : "");
   }
-  return printable(origin_text(url) + url.path + (url.query.empty() ? "" : "?…"));
+  return origin_text(url) + url.path + (url.query.empty() ? "" : "?…");
 }
 
-std::string display_url_text(std::string_view text) {
+std::string redacted_url_text(std::string_view text) {
   std::string out;
   if (const auto authority = text.find("://"); authority != std::string_view::npos) {
     out = text.substr(0, authority + 3);
@@ -240,7 +240,14 @@ std::string display_url_text(std::string_view text) {
   const auto secret = text.find_first_of("?#");
   out += text.substr(0, secret);
   if (secret != std::string_view::npos) out += "?…";
-  return printable(out);
+  return out;
+}
+
+std::string display_url(const Url& url) {
+  return printable(redacted_url(url));
+}
+std::string display_url_text(std::string_view text) {
+  return printable(redacted_url_text(text));
 }
 
 bool same_origin(const Url& a, const Url& b) {

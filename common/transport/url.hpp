@@ -39,9 +39,13 @@ Url parse_url(std::string_view text);
 /// What is asked for: without userinfo, which goes into a header.
 std::string request_url(const Url& url);
 
-/// For people: no userinfo, and `?…` in place of a query.
-std::string display_url(const Url& url);
+/// Without userinfo, and with `?…` in place of a query.
+std::string redacted_url(const Url& url);
 /// The same for any text given as URL, also one that does not parse.
+std::string redacted_url_text(std::string_view text);
+
+/// These for people: printable().
+std::string display_url(const Url& url);
 std::string display_url_text(std::string_view text);
 
 /// Scheme, host and port; what a credential is bound to (RFC 6454).

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "hash/sha256.hpp"
 #include "manifest/manifest.hpp"
+#include "manifest/topology.hpp"
 #include "npz/npz_auditor.hpp"
 #include "verify/trust.hpp"
 
@@ -23,6 +24,8 @@ struct VerifyOptions {
   Trust trust;
   /// See read_topology.
   std::optional<std::string> expect_path;
+  /// What stands there, once verify_files has read it.
+  std::optional<Topology> expected;
   /// Of the npz, and of its arrays unpacked.
   std::optional<std::uint64_t> max_bytes;
   /// For the spool; see open_unnamed_file.

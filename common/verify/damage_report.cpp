@@ -334,7 +334,6 @@ class DamageReport {
 
   void report_nothing_found() {
     if (!damage_.findings.empty() || !refusal_.error) return;
-    if (refusal_.error->code != ExitCode::refused) return;
     add({"not-located",
          {},
          {},

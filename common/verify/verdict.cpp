@@ -50,13 +50,19 @@ std::vector<std::string> lines_of(const Finding& finding) {
   return lines;
 }
 
+std::string cause_of(const Error& error) {
+  return error.reason + ", exit code " + std::to_string(static_cast<int>(error.code));
+}
+
 std::string conclusion_of(const Verdict& verdict) {
-  if (verdict.error) {
-    return "NOT VERIFIED: " + verdict.error->reason + ", exit code " +
-           std::to_string(static_cast<int>(verdict.error->code));
-  }
+  if (verdict.error) return "NOT VERIFIED: " + cause_of(*verdict.error);
   if (verdict.integrity_skipped) return "structure only: the integrity check was skipped";
   return "verified";
+}
+
+std::string error_members(const Error& error) {
+  return "\"reason\":" + json_quote(error.reason) + ",\"subject\":" + json_quote(error.subject) +
+         ",\"message\":" + json_quote(error.message);
 }
 
 }  // namespace
@@ -71,8 +77,10 @@ std::string format_verdict(const Verdict& verdict) {
       head.assign(head.size(), ' ');
     }
   }
-  if (verdict.damage && verdict.error) text += format_damage(*verdict.damage);
-  return text + "  " + conclusion_of(verdict) + "\n";
+  if (verdict.damage) text += format_damage(*verdict.damage);
+  text += "  " + conclusion_of(verdict) + "\n";
+  if (verdict.salvage_error) text += "  NOT SALVAGED: " + cause_of(*verdict.salvage_error) + "\n";
+  return text;
 }
 
 std::string format_verdict_json(const Verdict& verdict) {
@@ -87,11 +95,7 @@ std::string format_verdict_json(const Verdict& verdict) {
                 : verdict.integrity_skipped ? "\"unverified\""
                                             : "\"verified\"");
   add("code", std::to_string(static_cast<int>(verdict.code())));
-  if (verdict.error) {
-    add("reason", json_quote(verdict.error->reason));
-    add("subject", json_quote(verdict.error->subject));
-    add("message", json_quote(verdict.error->message));
-  }
+  if (verdict.error) text += ',' + error_members(*verdict.error);
   if (verdict.sha256) add("sha256", json_quote(*verdict.sha256));
   add_number("size_bytes", verdict.size_bytes);
   add_number("arrays", verdict.arrays);
@@ -105,7 +109,9 @@ std::string format_verdict_json(const Verdict& verdict) {
     checks += "}";
   }
   add("checks", "[" + checks + "]");
-  if (verdict.damage && verdict.error) add("damage", format_damage_json(*verdict.damage));
+  if (verdict.damage) add("damage", format_damage_json(*verdict.damage));
+  if (verdict.salvage_error)
+    add("salvage_error", "{" + error_members(*verdict.salvage_error) + "}");
   return text + "}\n";
 }
 

@@ -36,10 +36,14 @@ struct Verdict {
   std::optional<Error> error;
   /// --skip-integrity-check: that nothing was wrong does not make it verified.
   bool integrity_skipped = false;
-  /// Where it is damaged, once its bytes were refused.
+  /// Where it is damaged, once a check of its bytes, its archive or its manifest failed.
   std::optional<Damage> damage;
+  /// Why nothing was salvaged that was to be.  It gives the exit code where there is no `error`.
+  std::optional<Error> salvage_error;
 
-  ExitCode code() const { return error ? error->code : ExitCode::ok; }
+  ExitCode code() const {
+    return error ? error->code : salvage_error ? salvage_error->code : ExitCode::ok;
+  }
 };
 
 /// The path on a line, then a line a check (`  sha256     ok   4194…`), further lines of a

@@ -18,7 +18,6 @@
 #include "bundle/bundle.hpp"
 #include "hash/chunk_digests.hpp"
 #include "hash/threaded_sha256.hpp"
-#include "manifest/topology.hpp"
 #include "snapshot/members.hpp"
 #include "snapshot/read_topology.hpp"
 #include "snapshot/snapshot.hpp"
@@ -106,9 +105,15 @@ class FileVerifier {
     if (stronger) verdict_.error = error;
   }
 
+  /// Of the bytes, the archive or the manifest: it has a place to look for.
+  void note_damage(const Error& error) {
+    is_damaged_ = true;
+    note(error);
+  }
+
   /// Says where the damage is, and saves what is intact.
   void examine() {
-    if (verdict_.code() != ExitCode::refused && !options_.salvage_dir) return;
+    if (!is_damaged_ && !options_.salvage_dir) return;
     if (structure_error_ && structure_error_->reason == "too-large") {
       if (options_.salvage_dir) log_warning(subject_ + ": is too large to salvage anything of it");
       return;
@@ -129,17 +134,20 @@ class FileVerifier {
     try {
       if (members_) refusal.step = step_of(refusal.npz, *members_);
       members_.reset();
-      verdict_.damage = find_damage(refusal);
-      if (options_.salvage_dir) save(refusal);
+      Damage damage = find_damage(refusal);
+      if (options_.salvage_dir) save(refusal, damage);
+      if (is_damaged_) verdict_.damage = std::move(damage);
     } catch (const Error& error) {
-      // The snapshot's own fault comes first.
-      if (verdict_.error) log_error(error);
-      note(error);
+      if (options_.salvage_dir) {
+        verdict_.salvage_error = error;
+      } else {
+        log_error(error);
+      }
     }
   }
 
-  void save(const Refusal& refusal) {
-    const Salvaged salvaged = salvage(refusal, *verdict_.damage, *options_.salvage_dir);
+  void save(const Refusal& refusal, const Damage& damage) {
+    const Salvaged salvaged = salvage(refusal, damage, *options_.salvage_dir);
     log_note(printable(*options_.salvage_dir) + ": " + std::to_string(salvaged.proven) +
              " proven and " + std::to_string(salvaged.consistent) + " consistent of " +
              std::to_string(salvaged.proven + salvaged.consistent + salvaged.not_written) +
@@ -223,7 +231,7 @@ class FileVerifier {
              "version " + std::to_string(manifest_->schema_version) + ", " + manifest_subject);
     } catch (const Error& error) {
       add({"schema", CheckResult::bad, "", "", error.what()});
-      note(error);
+      error.code == ExitCode::refused ? note_damage(error) : note(error);
     }
   }
 
@@ -317,7 +325,7 @@ class FileVerifier {
     const Error error = size_mismatch(subject_, *manifest_->size_bytes, digests_.size_bytes);
     add({"size", CheckResult::bad, std::to_string(*manifest_->size_bytes) + " bytes", found,
          error.hint.substr(0, error.hint.find(';'))});
-    note(error);
+    note_damage(error);
   }
 
   void check_sha256() {
@@ -335,7 +343,7 @@ class FileVerifier {
     if (verdict_.error && verdict_.error->reason == "size-mismatch") {
       error.hint = verdict_.error->hint;
     }
-    note(error);
+    note_damage(error);
   }
 
   void check_chunks() {
@@ -380,13 +388,13 @@ class FileVerifier {
       return add_ok("chunks", std::to_string(count) + " of " + format_size(promised.chunk_bytes));
     }
     add({"chunks", CheckResult::bad, "", "", detail});
-    note(*first);
+    note_damage(*first);
   }
 
   void check_structure() {
     if (structure_error_) {
       add({"structure", CheckResult::bad, "", "", structure_error_->what()});
-      return note(*structure_error_);
+      return note_damage(*structure_error_);
     }
     std::uint64_t unpacked = 0;
     for (const NpzMember& member : *members_) unpacked += member.size_bytes;
@@ -404,18 +412,16 @@ class FileVerifier {
       add_ok("members", "as the manifest lists them");
     } catch (const Error& error) {
       add({"members", CheckResult::bad, "", "", error.what()});
-      note(error);
+      note_damage(error);
     }
   }
 
   void check_topology() {
-    if (!options_.expect_path) return;
+    if (!options_.expected) return;
     if (structure_error_) return add_skipped("topology", "the archive cannot be read");
-    const std::string expected_subject = printable(*options_.expect_path);
     try {
-      const Topology expected = read_topology(*options_.expect_path);
-      require_same_topology(expected, topology_of(*members_), subject_);
-      add_ok("topology", "as in " + expected_subject);
+      require_same_topology(*options_.expected, topology_of(*members_), subject_);
+      add_ok("topology", "as in " + printable(*options_.expect_path));
     } catch (const Error& error) {
       add({"topology", CheckResult::bad, "", "", error.message});
       note(error);
@@ -427,6 +433,7 @@ class FileVerifier {
   std::string npz_path_;
   std::string subject_;
   bool was_read_ = false;
+  bool is_damaged_ = false;
   OpenSnapshot snapshot_;
   std::optional<Manifest> manifest_;
   FileDigests digests_;
@@ -439,6 +446,7 @@ void say(const Verdict& verdict, const VerifyOptions& options) {
              as_bytes(options.json ? format_verdict_json(verdict) : format_verdict(verdict)),
              "standard output");
   if (verdict.error) log_error(*verdict.error);
+  if (verdict.salvage_error) log_error(*verdict.salvage_error);
 }
 
 }  // namespace
@@ -452,6 +460,7 @@ ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>
   VerifyOptions options = given;
   options.trust.read_keys();
   options.confine();
+  if (options.expect_path) options.expected = read_topology(*options.expect_path);
   if (options.skip_integrity_check) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }
@@ -464,11 +473,12 @@ ExitCode verify_files(const VerifyOptions& given, const std::vector<std::string>
     std::string json = format_verdict_json(verdict);
     json.pop_back();
     verdicts += (verdicts.empty() ? "" : ",") + json;
-    if (verdict.error && (lowest == ExitCode::ok || verdict.code() < lowest)) {
-      lowest = verdict.code();
-      report.set_reason(verdict.error->reason);
-      report.set("subject", verdict.error->subject);
-      report.set("message", verdict.error->message);
+    const auto& error = verdict.error ? verdict.error : verdict.salvage_error;
+    if (error && (lowest == ExitCode::ok || error->code < lowest)) {
+      lowest = error->code;
+      report.set_reason(error->reason);
+      report.set("subject", error->subject);
+      report.set("message", error->message);
     }
   }
   report.set_json("files", "[" + verdicts + "]");

@@ -227,6 +227,7 @@ class RunPreemptible(Started):
             ["--state"], ["--state", "s"], ["touch", "ran"], ["--what", "touch", "ran"],
             ["--state=s", "--grace", "soon", "touch", "ran"],
             ["--state=s", "--exit-code", "256", "touch", "ran"],
+            ["--state=s", "-o", "", "touch", "ran"], ["--state=s", "--snapshot=", "touch", "ran"],
         ):
             with self.subTest(words):
                 done = madtest.run(RUN_PREEMPTIBLE, *words, cwd=self.tmp)

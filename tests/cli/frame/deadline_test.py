@@ -103,7 +103,7 @@ class Given(DeadlineCase):
                 said = run.stderr.read().decode()
                 run.communicate()
                 self.assertEqual(run.returncode, 10, said)
-                self.assertIn("error: deadline: there is no time left", said)
+                self.assertIn("error: deadline: there is no time left\n", said)
                 # The last thing that a tool does.
                 report = self.tmp / f"{number}.json"
                 self.assertGreater(report.stat().st_mtime, begin + seconds / 2)

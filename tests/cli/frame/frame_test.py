@@ -160,9 +160,61 @@ class Frame(madtest.Case):
 
     def test_tools_run_with_standard_descriptors_closed(self):
         npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
-        done = madtest.dash(f"mad-verify {npz} <&- >&- 2>&-")
+        done = madtest.dash(f"mad-verify {npz} <&- 2>&-")
         self.assertEqual(done.returncode, 0)
+        self.assertIn(b"verified", done.stdout)
         self.assertEqual(madtest.reference_verify(npz)["schema_version"], 1)
+
+    def test_a_result_that_nobody_can_get_is_code_9(self):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        state = madtest.make_state(self.tmp / "state", madtest.small_arrays())
+        for command in (f"mad-snapshot -o - {state}", f"mad-fetch {npz}", f"mad-verify {npz}",
+                        f"mad-fetch {npz} | mad-verify", f"mad-manifest get {npz} sha256",
+                        f"mad-list {self.tmp}", "mad-fetch --help", "mad-fetch --version"):
+            for output in (">&-", ">/dev/full"):
+                with self.subTest(command + output):
+                    done = madtest.dash(f"{command} {output}")
+                    self.assertEqual((done.returncode, done.stdout), (9, b""), done.stderr)
+                    if "--" not in command:
+                        self.assertIn("cannot write", done.stderr)
+
+    def test_what_writes_no_result_needs_no_standard_output(self):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        for command in (f"mad-fetch -o {self.tmp}/out.npz {npz}",
+                        f"mad-fetch {npz} | mad-verify | mad-resume --snapshot {self.tmp}/in.npz"):
+            done = madtest.dash(f"{command} >&-")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        for name in ("out.npz", "in.npz"):
+            self.assertEqual((self.tmp / name).read_bytes(), npz.read_bytes())
+
+    def test_an_empty_name_of_a_file_is_a_usage_error_and_an_empty_variable_is_unset(self):
+        npz = madtest.reference_snapshot(self.tmp / "sim.npz", madtest.small_arrays())
+        state = madtest.make_state(self.tmp / "state", madtest.small_arrays())
+        default = self.tmp / "default"
+        default.mkdir()
+        env = {"MADDENING_SNAPSHOT_DIR": default}
+        before = madtest.tree(self.tmp)
+        for tool, options, operands in (
+            ("mad-snapshot", ("--output", "--save-dir", "--extra-file", "--report"), (state,)),
+            ("mad-fetch", ("--output", "--cacert"), (npz,)),
+            ("mad-push", ("--report",), (npz, "s3://bucket/sim.npz")),
+            ("mad-verify", ("--salvage", "--spool-dir", "--manifest"), (npz,)),
+            ("mad-resume", ("--snapshot", "--state-dir", "--env-file"), ("--", "touch", "started")),
+            ("mad-list", ("--report",), (self.tmp,)),
+        ):
+            for option in options:
+                for words in ((option, ""), (option + "=",)):
+                    with self.subTest(tool=tool, words=words):
+                        done = madtest.run(tool, *words, *operands, env=env, cwd=self.tmp)
+                        self.assert_refused(done, 2, option)
+                        self.assertEqual(done.stdout, b"")
+        done = madtest.run("mad-manifest", "write", npz, "-o", "", env=env, cwd=self.tmp)
+        self.assert_refused(done, 2, "--output: expected a path, found an empty one")
+        self.assertEqual(madtest.tree(self.tmp), before)
+        done = madtest.run("mad-snapshot", state, env={**env, "MAD_SNAPSHOT_OUTPUT": "",
+                                                       "MAD_SNAPSHOT_REPORT": ""})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(list(default.iterdir())), 2)
 
 
 if __name__ == "__main__":

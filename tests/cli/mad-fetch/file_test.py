@@ -36,6 +36,23 @@ class Files(FetchCase):
         self.assertEqual((done.returncode, done.stdout), (0, b""), done.stderr)
         self.assertFalse((self.tmp / "out.npz").exists())
 
+    def test_where_there_is_nothing_to_fetch_the_output_is_not_touched_nor_reported(self):
+        old = self.tmp / "out.npz"
+        report = self.tmp / "report.json"
+        for words in (("",), ("--if-exists", self.tmp / "none.npz"),
+                      ("--if-exists", "--latest", self.tmp / "none")):
+            with self.subTest(words):
+                old.write_bytes(b"old")
+                done = self.fetch("-o", old, "--report", report, *words)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                found = json.loads(report.read_text())
+                self.assertEqual(found["stage"], "absent")
+                self.assertNotIn("path", found)
+                self.assertEqual(old.read_bytes(), b"old")
+        old.unlink()
+        self.assertEqual(self.fetch("-o", old, "--report", report, self.npz).returncode, 0)
+        self.assertEqual(json.loads(report.read_text())["path"], str(old))
+
     def test_a_missing_snapshot_is_code_5(self):
         done = self.fetch(self.tmp / "none.npz")
         self.assert_failed(done, 5, "snapshot-missing", "none.npz")
@@ -220,6 +237,18 @@ class Files(FetchCase):
         found = json.loads(report.read_text())
         self.assertEqual((found["tool"], found["status"], found["code"], found["stage"],
                           found["size_bytes"]), ("mad-fetch", "ok", 0, "fetched", len(self.bytes)))
+
+    def test_the_report_has_the_name_as_it_is_and_messages_what_could_steer_a_terminal(self):
+        report = self.tmp / "report.json"
+        named = madtest.reference_snapshot(self.tmp / "new\nline.npz", madtest.small_arrays())
+        os.unlink(f"{named}.manifest.json")
+        done = self.fetch("--skip-integrity-check", "--report", report, named)
+        self.assertEqual(json.loads(report.read_text())["url"], str(named))
+        self.assertIn(r"new\x0aline.npz", done.stderr)
+        self.fetch("--report", report, f"https://user:hunter2@127.0.0.1:1/{'x' * 300}?sig=hunter2",
+                   "--retries", "0")
+        self.assertEqual(json.loads(report.read_text())["url"],
+                         f"https://127.0.0.1:1/{'x' * 300}?…")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,16 @@ class List(PlaceCase):
             "stage": "preempted", "session_id": "run", "sha256": manifest["sha256"],
             "interrupted": False, "reason": None, "message": None})
 
+    def test_json_has_names_as_they_are_and_the_table_shows_what_could_steer_a_terminal(self):
+        self.place = self.tmp / "a b" / ("deep" * 60) / ("deeper" * 40)
+        self.place.mkdir(parents=True)
+        npz = self.make(1, name="new\nline\x1b[31m.npz")
+        entry = self.listed()[npz.name]
+        self.assertEqual((entry["path"], self.report["place"]), (str(npz), f"{self.place}/"))
+        table = self.run_tool("mad-list", self.place).decode()
+        self.assertIn(r"new\x0aline\x1b[31m.npz", table)
+        self.assertEqual(len(table.splitlines()), 2)
+
     def test_what_is_no_whole_snapshot_is_listed_as_what_it_is(self):
         self.make(9)
         (self.place / "bare.npz").write_bytes(b"x")

@@ -43,6 +43,15 @@ class Show(Snapshot):
         done = manifest("show", "--json", self.npz)
         self.assertEqual(done.stdout, self.path.read_bytes() + b"\n")
 
+    def test_the_report_has_the_path_as_it_is(self):
+        named = self.tmp / "new\nline.manifest.json"
+        self.path.rename(named)
+        for words in (("show", named), ("get", named, "sha256")):
+            done = manifest(*words, "--report", self.tmp / "r")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads((self.tmp / "r").read_text())["path"], str(named))
+        self.assertIn(rb"new\x0aline", manifest("show", named).stdout)
+
     def test_our_own_manifest_shows_its_step_and_chunks(self):
         manifest("write", "--force", self.npz)
         text = manifest("show", self.npz).stdout.decode()

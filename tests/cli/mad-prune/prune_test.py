@@ -1,5 +1,6 @@
 """mad-prune of a directory: what goes, what stays, and with whom it gets along."""
 
+import json
 import os
 import random
 import signal
@@ -33,6 +34,8 @@ class Prune(PlaceCase):
         self.assertEqual(told, [("snapshot", name_of(n), SUPERSEDED) for n in (1, 2, 3)] +
                          [("work", ".run.npz.mad-abcdefgh", "dead-writer")])
         self.assertEqual(madtest.tree(self.place), before)
+        would = {key: self.report[key] for key in ("removed", "removed_bytes")}
+        self.assertIs(self.report["dry_run"], True)
         text = self.run_tool("mad-prune", "--keep", "2", "--dry-run", self.place)
         self.assertEqual(self.pruned("--keep", "2"), told)
         self.assertEqual(self.names(), pair(4, 5))
@@ -40,6 +43,16 @@ class Prune(PlaceCase):
                          [[kind, name] for kind, name, _ in told])
         self.assertEqual({key: self.report[key] for key in ("kept", "valid", "refused", "removed")},
                          {"kept": 2, "valid": 2, "refused": 0, "removed": 3})
+        self.assertIs(self.report["dry_run"], False)
+        self.assertEqual({key: self.report[key] for key in would}, would)
+
+    def test_json_has_names_as_they_are_and_lines_show_what_could_steer_a_terminal(self):
+        npz = self.make(1, name="new\nline.npz")
+        self.make(2)
+        words = ("mad-prune", "--keep", "1", "--dry-run", self.place)
+        act = json.loads(self.run_tool(*words, "--json"))
+        self.assertEqual((act["name"], act["path"]), (npz.name, str(npz)))
+        self.assertIn(rb"snapshot  new\x0aline.npz  ", self.run_tool(*words))
 
     def test_a_broken_one_does_not_count_and_the_last_valid_one_stays(self):
         for number in range(1, 5):
@@ -113,7 +126,9 @@ class Prune(PlaceCase):
         self.make(1)
         for words, needle in (([], "--keep-within"), (["--keep", "0"], "at least 1"),
                               (["--keep", "-1"], "at least 1"), (["--keep", "x"], "at least 1"),
-                              (["--keep-within", "2y"], "2d"),
+                              (["--keep-within", "2y"], "s, m, h, d or w"),
+                              (["--keep-within", "3"], "s, m, h, d or w"),
+                              (["--keep", "1", "--grace", "3"], "s, m, h, d or w"),
                               (["--keep", "1", "--grace", "soon"], "--grace")):
             with self.subTest(words=words):
                 self.assert_refused(madtest.run("mad-prune", *words, self.place), 2, needle)

@@ -208,7 +208,7 @@ class Pushing(PushCase):
 
         def is_look(seen):
             return (seen.method == "GET" and seen.path.endswith("sim.npz")
-                    and any(put.path == seen.path for put in proxy.requests(method="PUT")))
+                    and ("PUT", seen.path) in [(put.method, put.path) for put in proxy.seen])
 
         def push_theirs():
             done = madtest.run("mad-push", "-q", theirs, self.url, env=straight)

@@ -76,6 +76,15 @@ class Command(resumes.Case):
             self.assertEqual(self.inspect(pass_fds=passed)["descriptors"],
                              self.plain(pass_fds=passed)["descriptors"])
 
+    def test_closed_outputs_take_whatever_is_written(self):
+        for name, words in (
+            ("command", '-- sh -c "$1"'), ("notified", '--require --notify "$1" --snapshot in.npz'),
+        ):
+            with self.subTest(name):
+                script = f"echo a && echo b >&2 && touch {name}"
+                madtest.dash(f"mad-resume {words} </dev/null >&- 2>&-", script, cwd=self.tmp)
+                self.assertTrue((self.tmp / name).exists())
+
     def test_it_is_the_same_process(self):
         running = subprocess.Popen([madtest.tool("mad-resume"), "--", "sh", "-c", "echo $$"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

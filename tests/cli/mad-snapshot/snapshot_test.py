@@ -481,8 +481,12 @@ class Bundles(SnapshotCase):
         self.assertEqual([name for name, _ in members], [".mad-seal.json"])
 
     def test_a_name_may_be_given(self):
-        members, _ = self.bundle("--name", "ball.npz")
+        report = self.tmp / "report.json"
+        members, _ = self.bundle("--name", "ball.npz", "--report", report)
         self.assertEqual(members[-2][0], "ball.npz.manifest.json")
+        got = json.loads(report.read_text())
+        self.assertEqual(got["name"], "ball.npz")
+        self.assertNotIn("path", got)
 
     def test_a_terminal_gets_no_bundle(self):
         master, slave = os.openpty()

@@ -64,9 +64,10 @@ def check_schema(case, verdict):
     """Holds one object of --json against what mad-verify(1) publishes."""
     strings = ("path", "status", "reason", "subject", "message", "sha256")
     for key, value in verdict.items():
-        case.assertIn(key, strings + ("version", "code", "size_bytes", "arrays", "checks", "damage"))
+        case.assertIn(key, strings + ("version", "code", "size_bytes", "arrays", "checks", "damage",
+                                      "salvage_error"))
         case.assertIsInstance(value, str if key in strings else list if key == "checks" else
-                              dict if key == "damage" else int, key)
+                              dict if key in ("damage", "salvage_error") else int, key)
     case.assertEqual(verdict["version"], 1)
     for check in verdict["checks"]:
         case.assertLessEqual(set(check), {"check", "result", "expected", "found", "detail"})

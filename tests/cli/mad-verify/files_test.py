@@ -229,7 +229,37 @@ class Files(madtest.Case):
         done = self.verify("--expect", state, "sim.npz")
         self.assert_refused(done, 4, "field 'ball/pos' is unexpected",
                             "dtype expected '<f8', found '<f4'")
-        self.assert_refused(self.verify("--expect", "nix", "sim.npz"), 5, "nix")
+
+    def test_a_topology_that_cannot_be_used_is_said_of_it_before_any_file_is_read(self):
+        (self.tmp / "broken.json").write_text('{"ball/pos": 1}')
+        (self.tmp / "broken.npz").write_bytes(b"PK")
+        state = madtest.make_state(self.tmp / "stray", madtest.small_arrays())
+        (state / "ball" / "notes.txt").write_text("mine")
+        for topology, code, reason, subject in (
+            ("nix", 5, "not-found", "nix"), ("broken.json", 1, "topology-invalid", "broken.json"),
+            ("broken.npz", 1, "archive-invalid", "broken.npz"),
+            ("stray", 1, "state-invalid", "stray/ball/notes.txt"),
+        ):
+            with self.subTest(topology):
+                done = self.verify("--json", "--report", "/dev/fd/2", "--expect", topology,
+                                   "sim.npz")
+                self.assert_refused(done, code, f"error: {subject}: ")
+                self.assertEqual(done.stdout, "")
+                report = json.loads(done.stderr.splitlines()[-1])
+                self.assertEqual((report["reason"], report["subject"]), (reason, subject))
+                self.assertNotIn("files", report)
+
+    def test_only_what_is_wrong_with_the_bytes_is_damage(self):
+        self.edit(lambda m: m.update(step=8))
+        for at, damaged in ((None, False), (9000, True)):
+            if at:
+                self.flip(at)
+            done = self.verify("--min-step", "9", "sim.npz")
+            self.assert_refused(done, 1, "step: expected at least 9")
+            self.assertEqual("\n  damage " in done.stdout, damaged, done.stdout)
+            verdict = json.loads(self.verify("--json", "--min-step", "9", "sim.npz").stdout)
+            self.assertEqual((verdict["code"], verdict["reason"]), (1, "snapshot-too-old"))
+            self.assertEqual("damage" in verdict, damaged)
 
     def test_of_several_the_lowest_code_wins_and_all_are_looked_at(self):
         bad = self.tmp / "bad.npz"

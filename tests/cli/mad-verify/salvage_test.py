@@ -181,9 +181,23 @@ class Salvage(Salvaging):
         done = madtest.run("mad-verify", "--salvage", "no/such/out", "sim.npz", cwd=self.tmp)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("no/such/out", done.stderr)
+        self.assertIn("NOT SALVAGED: io-error, exit code 9", done.stdout.decode())
+
+    def test_a_sound_snapshot_that_cannot_be_written_out_is_verified_all_the_same(self):
         self.take()
-        done = madtest.run("mad-verify", "--salvage", "no/such/out", "sim.npz", cwd=self.tmp)
+        report = self.tmp / "report.json"
+        done = madtest.run("mad-verify", "--report", report, "--salvage", "no/such/out", "sim.npz",
+                           cwd=self.tmp)
         self.assert_refused(done, 9, "no/such/out")
+        self.assertEqual(done.stdout.decode().splitlines()[-2:],
+                         ["  verified", "  NOT SALVAGED: io-error, exit code 9"])
+        outcome = json.loads(report.read_text())
+        self.assertEqual((outcome["code"], outcome["reason"]), (9, "io-error"))
+        verdict, = outcome["files"]
+        damaging.check_schema(self, verdict)
+        self.assertEqual((verdict["status"], verdict["code"]), ("verified", 9))
+        self.assertEqual(verdict["salvage_error"]["reason"], "io-error")
+        self.assertNotIn("reason", verdict)
 
     def test_it_is_for_one_file(self):
         self.take()

@@ -180,6 +180,13 @@ class Acting(WatchCase):
         child.said("standard output: nobody takes")
         self.assertTrue(alive(child.pid))
 
+    def test_closed_outputs_take_whatever_the_command_writes(self):
+        server = self.serve("gcp")
+        server.control(notice="preemption")
+        done = madtest.dash('exec mad-watch --endpoint "$1" --provider gcp --once -- sh -c '
+                            '"echo a && echo b >&2" >&- 2>&-', server.url())
+        self.assertEqual(done.returncode, 0)
+
     def test_the_command_gets_no_descriptor_and_no_signal_disposition_of_ours(self):
         server = self.serve("gcp")
         server.control(notice="preemption")
@@ -210,7 +217,9 @@ class Refusals(WatchCase):
         server = self.serve("aws")
         for words, needle in (
             (["--provider", "ibm"], "--provider"), (["--on", "preempt"], "--on"),
-            (["--signal", "SIGNOTHING"], "--signal"), (["--endpoint", "ftp://h"], "--endpoint"),
+            (["--signal", "USR1"], "--signal"),
+            (["--pid", os.getpid(), "--signal", "SIGNOTHING"], "expected a signal's name"),
+            (["--endpoint", "ftp://h"], "--endpoint"),
             (["--pid", os.getpid(), "--", "true"], "--pid"), (["--pid", "0"], "--pid"),
             (["--acknowledge"], "--acknowledge"), (["--"], "expected a command"),
             (["--interval", "0"], "--interval"), (["surplus"], "unexpected argument"),

@@ -151,6 +151,14 @@ TEST_CASE("parse_url: what names no object is a usage error that quotes no secre
   }
 }
 
+TEST_CASE("redacted_url: the name as it is, secrets as hidden as for people") {
+  Url url = parse_url("s3://b/k?X-Amz-Signature=secret");
+  url.path = "/new%0Aline" + std::string(300, 'x') + "%3Fsecret";
+  CHECK(redacted_url(url) == "s3://b/new\nline" + std::string(300, 'x') + "?…");
+  CHECK(redacted_url_text("http://u:sec/ret@h/\x1b?secret") == "http://h/\x1b?…");
+  CHECK(display_url(url).find('\n') == std::string::npos);
+}
+
 TEST_CASE("display_url: an object as it was given, nothing after a question mark") {
   CHECK(display_url(parse_url("s3://b/a b%41")) == "s3://b/a b%41");
   CHECK(display_url(parse_url("s3://b/k?X-Amz-Signature=secret")) == "s3://b/k?…");
