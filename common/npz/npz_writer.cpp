@@ -57,8 +57,7 @@ class Output {
 /// Reads the whole array, `take()` giving room and `done(bytes)` taking what was read
 /// there.  Returns false where `done` said so, which ends it.
 template <class Take, class Done>
-bool read_array(const StateTree& tree, const StateArray& array, Take take, Done done) {
-  const Fd fd = tree.open(array);
+bool read_array(const Fd& fd, const StateArray& array, Take take, Done done) {
   for (std::uint64_t offset = 0; offset < array.size_bytes;) {
     const MutableBytes room = take();
     const auto want =
@@ -69,6 +68,13 @@ bool read_array(const StateTree& tree, const StateArray& array, Take take, Done 
     if (!done(room.first(got))) return false;
   }
   return true;
+}
+
+void compare_readings(const StateArray& array, std::uint32_t first, std::uint32_t second) {
+  if (first == second) return;
+  throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
+              "changed while it was read: two readings of its bytes differ",
+              "hold the program still meanwhile: mad-snapshot --pause PID");
 }
 
 class Writer {
@@ -98,18 +104,14 @@ class Writer {
       begin_member(entry, array.header.header_bytes, NpzCompression::none);
       std::uint32_t crc = 0;
       read_array(
-          tree_, array, [this] { return out_.space(); },
+          tree_.open(array), array, [this] { return out_.space(); },
           [&](Bytes bytes) {
             crc = crc32(crc, bytes);
             out_.advance(bytes.size());
             crcs.tell();
             return true;
           });
-      if (crc != entry.crc32) {
-        throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
-                    "changed while it was read: two readings of its bytes differ",
-                    "hold the program still meanwhile: mad-snapshot --pause PID");
-      }
+      compare_readings(array, entry.crc32, crc);
       end_member(entry);
     }
   }
@@ -127,8 +129,9 @@ class Writer {
       deflater.reset();
       entry.compressed_bytes = 0;
       std::uint64_t read_bytes = 0;
+      const Fd file = tree_.open(array);
       const bool packed = read_array(
-          tree_, array, [&raw] { return MutableBytes(raw); },
+          file, array, [&raw] { return MutableBytes(raw); },
           [&](Bytes bytes) {
             entry.crc32 = crc32(entry.crc32, bytes);
             read_bytes += bytes.size();
@@ -140,6 +143,14 @@ class Writer {
           });
       // Nothing of it has gone out yet.
       if (!packed) return i;
+      std::uint32_t crc = 0;
+      read_array(
+          file, array, [&raw] { return MutableBytes(raw); },
+          [&crc](Bytes bytes) {
+            crc = crc32(crc, bytes);
+            return true;
+          });
+      compare_readings(array, entry.crc32, crc);
       settled_bytes += array.size_bytes;
       begin_member(entry, 0, NpzCompression::deflate);
       for (std::uint64_t offset = 0; offset < entry.compressed_bytes;) {

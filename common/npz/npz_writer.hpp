@@ -46,8 +46,9 @@ struct NpzWatch {
 /// too (each member is spooled while it is packed).
 ///
 /// Each array is read twice: for its CRC, ahead and on another thread, then to be
-/// written; where the two disagree, something stored into the state meanwhile, and
-/// Error(refused, `state-changed`) names the array.  One entry for each of tree.arrays().
+/// written; with deflate to be packed, then for its CRC.  Where the two disagree, something
+/// stored into the state meanwhile, and Error(refused, `state-changed`) names the array.
+/// One entry for each of tree.arrays().
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
                                     BufferedSink& sink, const NpzWatch& watch);
 

@@ -282,6 +282,38 @@ TEST_CASE("write_npz refuses an array that changes between its two readings") {
   CHECK(error.subject.find("n/a.npy") != std::string::npos);
 }
 
+TEST_CASE("write_npz refuses an array that changes while it is deflated") {
+  StateDirectory state;
+  state.add("n/a", npy("'|u1'", "(4000000,)", std::string(4'000'000, 'x')));
+  const std::string path = state.path() + "/n/a.npy";
+  const StateTree tree(state.path());
+  std::function<void()> action;
+  std::string what = "two readings of its bytes differ";
+  SECTION("in what was packed already") {
+    action = [&] {
+      std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(1'000);
+      file << 'y';
+    };
+  }
+  SECTION("in its length, once all was packed") {
+    action = [&] { REQUIRE(truncate(path.c_str(), 1'000'000) == 0); };
+    what = "expected 4000128 bytes, found 1000000";
+  }
+  NpzWatch watch;
+  watch.may_deflate = [&](std::uint64_t, std::uint64_t read_bytes) {
+    if (read_bytes == tree.arrays()[0].size_bytes) action();
+    return true;
+  };
+  StringSink sink;
+  const Error error = error_from([&] { write_npz(tree, NpzCompression::deflate, sink, watch); });
+  CHECK(error.code == ExitCode::refused);
+  CHECK(error.reason == "state-changed");
+  CHECK(error.subject.find("n/a.npy") != std::string::npos);
+  CHECK(error.message.find(what) != std::string::npos);
+  CHECK(sink.bytes.empty());
+}
+
 TEST_CASE("write_npz stores the array at hand and the rest once deflating is given up") {
   StateDirectory state;
   for (const char* key : {"n/a", "n/b", "n/c"}) {
