@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/sink.hpp"
+#include "npz/npz_auditor.hpp"
 #include "npz/state_tree.hpp"
 
 namespace mad {
@@ -23,6 +24,10 @@ struct WrittenArray {
 
 /// Bytes of the archive that write_npz will make of `tree` without compression.
 std::uint64_t npz_size_bytes(const StateTree& tree);
+
+/// Refuses the tree where audit_npz would refuse the archive that write_npz makes of it, and
+/// as that does, before anything is written.
+void audit_tree(const StateTree& tree, const NpzLimits& limits, const std::string& subject);
 
 /// Who looks on while an npz is written, from the thread that writes it.  Any may be absent.
 struct NpzWatch {

@@ -103,6 +103,7 @@ StateTree open_tree(const SnapshotRequest& request) {
   for (const std::string& key : tree.put_first(request.first)) {
     log_warning("--first: " + printable(request.state) + " has no array " + printable(key));
   }
+  audit_tree(tree, NpzLimits{}, printable(request.state));
   return tree;
 }
 

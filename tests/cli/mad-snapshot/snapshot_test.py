@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -295,6 +296,42 @@ class Refusals(SnapshotCase):
         empty.mkdir()
         self.assert_refused(self.take(state=empty), 1, "empty", "found none", "sim.npz")
         self.assertEqual(madtest.tree(self.place), before)
+
+    def assert_only_a_failed_seal(self, state, stdin, reason, *needles):
+        done = madtest.run("mad-snapshot", "-o", "-", state, stdin=stdin)
+        self.assert_refused(done, 1, *needles)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            self.assertEqual(tar.getnames(), [".mad-seal.json"])
+            seal = json.loads(tar.extractfile(".mad-seal.json").read())
+        self.assertEqual((seal["stage"], seal["code"], seal["reason"]), ("failed", 1, reason))
+
+    def test_what_no_reader_would_take_is_refused_as_a_file_and_as_a_stream(self):
+        long = "/".join(name * 250 for name in "abc")
+        wide = [(f"f{i:06}", "<f8") for i in range(450)]
+        def collide(node):
+            shutil.copy(self.state / "ball" / "pos.npy", node / "x.npy")
+            os.link(node / "x.npy", node / "x.npy.npy")
+        def name_at_length(node):
+            (node / long).mkdir(parents=True)
+            shutil.copy(self.state / "ball" / "pos.npy", node / long / "x.npy")
+            for i in range((16 << 20) // 1024):
+                os.link(node / long / "x.npy", node / long / f"{i:0240}.npy")
+        def describe_at_length(node):
+            for i in range((4 << 20) // 9000):
+                np.save(node / f"{i}.npy", np.zeros(0, [(f"n{i}", "<f8"), *wide]))
+        for spoil, reason, needle in (
+            (collide, "member-collision", "x.npy.npy"),
+            (name_at_length, "too-large", "bytes of the directory"),
+            (describe_at_length, "too-large", "bytes of all dtypes and shapes"),
+        ):
+            with self.subTest(spoil.__name__):
+                state = self.tmp / spoil.__name__
+                (state / "n").mkdir(parents=True)
+                spoil(state / "n")
+                for options in ((), ("--compress",)):
+                    self.assert_nothing_left(self.take(*options, state=state), 1, str(state),
+                                             needle)
+                self.assert_only_a_failed_seal(state, b"", reason, str(state), needle)
 
     def test_an_object_array_is_refused(self):
         np.save(self.state / "ball" / "objects.npy", np.array([{}], dtype=object))

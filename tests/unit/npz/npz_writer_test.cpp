@@ -221,6 +221,47 @@ TEST_CASE("ZIP64 end records are held against the plain one") {
   }
 }
 
+TEST_CASE("audit_tree refuses what audit_npz refuses of the archive, and accepts the rest") {
+  StateDirectory state;
+  fill(state);
+  NpzLimits limits;
+  std::string reason = "too-large";
+  SECTION("nothing") {
+    reason = "";
+  }
+  SECTION("a field that NumPy takes for another") {
+    state.add("ball/x.npy", small_npy());
+    reason = "member-collision";
+  }
+  SECTION("more arrays than may be") {
+    limits.max_members = 5;
+  }
+  SECTION("a longer directory") {
+    limits.max_directory_bytes = 300;
+  }
+  SECTION("longer headers") {
+    limits.max_header_bytes = 10;
+  }
+  SECTION("more bytes") {
+    limits.max_bytes = 3'000'000;
+  }
+  const StateTree tree(state.path());
+  const std::string bytes = written(tree);
+  const auto refusal = [](const auto& audit) -> std::pair<std::string, std::string> {
+    try {
+      audit();
+    } catch (const Error& error) {
+      return {error.reason, error.one_line()};
+    }
+    return {};
+  };
+  const auto before = refusal([&] { audit_tree(tree, limits, "sim.npz"); });
+  const auto after =
+      refusal([&] { audit_npz(file_of(bytes).get(), bytes.size(), limits, "sim.npz"); });
+  CHECK(before.first == reason);
+  CHECK(before == after);
+}
+
 TEST_CASE("npz_size_bytes is exact beyond 4 GiB") {
   StateDirectory state;
   // Sparse: nothing of this size is written.
