@@ -161,6 +161,17 @@ void SnapshotPublisher::adopt(Temporary file) {
   state_->adopted = true;
 }
 
+std::optional<std::string> SnapshotPublisher::superseded() const {
+  const State& s = *state_;
+  if (s.options.naming == Naming::exact) {
+    if (!replaced_file(s.dir(), s.names, s.names.npz)) return std::nullopt;
+    return s.path;
+  }
+  const auto newest = newest_name(list_directory(s.dir(), s.names.directory), stem_of(s.names.npz));
+  if (!newest) return std::nullopt;
+  return s.names.path(*newest);
+}
+
 void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
   if (size_bytes == 0) return;
   const int fd = npz_fd();

@@ -289,13 +289,51 @@ class Refusals(SnapshotCase):
     def test_a_state_that_is_not_there_is_code_5(self):
         self.assert_nothing_left(self.take(state=self.tmp / "none"), 5, "none")
 
+    def states_without_arrays(self):
+        """(STATE, standard input, what a message calls it) of each kind."""
+        empty = self.tmp / "empty"
+        empty.mkdir()
+        npz = self.tmp / "empty.npz"
+        np.savez(npz)
+        return ((empty, b"", str(empty)), (npz, b"", str(npz)),
+                ("-", npz.read_bytes(), "standard input"))
+
     def test_a_state_without_arrays_does_not_replace_a_snapshot(self):
         self.assert_taken(self.take())
         before = madtest.tree(self.place)
-        empty = self.tmp / "empty"
-        empty.mkdir()
-        self.assert_refused(self.take(state=empty), 1, "empty", "found none", "sim.npz")
-        self.assertEqual(madtest.tree(self.place), before)
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_refused(self.take(state=state, stdin=stdin), 1, f"{subject}: ",
+                                    "found none", f"{self.npz} is not replaced by nothing")
+                self.assertEqual(madtest.tree(self.place), before)
+
+    def test_a_state_without_arrays_does_not_become_the_newest_of_a_sequence(self):
+        def take(state, stdin=b""):
+            return madtest.run("mad-snapshot", "-o", f"{self.place}/", "--keep", "1", state,
+                               stdin=stdin)
+        done = take(self.state)
+        self.assert_taken(done)
+        newest = done.stdout.decode().strip()
+        before = madtest.tree(self.place)
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_refused(take(state, stdin), 1, f"{subject}: ", "found none",
+                                    f"{newest} is not replaced by nothing")
+                self.assertEqual(madtest.tree(self.place), before)
+
+    def test_a_state_without_arrays_may_be_the_first_under_its_name(self):
+        for number, (state, stdin, subject) in enumerate(self.states_without_arrays()):
+            for out in (self.place / f"{number}.npz", f"{self.place}/dir{number}/"):
+                with self.subTest(subject, out=out):
+                    (self.place / f"dir{number}").mkdir(exist_ok=True)
+                    done = madtest.run("mad-snapshot", "-o", out, state, stdin=stdin)
+                    self.assert_taken(done)
+                    self.assertEqual(np.load(done.stdout.decode().strip()).files, [])
+
+    def test_a_state_without_arrays_is_never_streamed(self):
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_only_a_failed_seal(state, stdin, "state-invalid", "found none")
 
     def assert_only_a_failed_seal(self, state, stdin, reason, *needles):
         done = madtest.run("mad-snapshot", "-o", "-", state, stdin=stdin)
