@@ -284,7 +284,8 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
   if (is_tree(request.state)) {
     const StateTree tree = open_tree(request);
     refuse_nothing(tree.arrays().size(), request.state, publisher.superseded());
-    publisher.reserve(npz_size_bytes(tree));
+    // What deflate leaves of it is not known, and may fit where all of it does not.
+    if (request.compression == NpzCompression::none) publisher.reserve(npz_size_bytes(tree));
     CopiedTree copied = copy_tree(request, tree, publisher, Producer::helps);
     // Of the bytes that were written, not of the state, which may have gone on.
     const auto members =

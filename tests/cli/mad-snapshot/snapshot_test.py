@@ -109,6 +109,26 @@ class WhatIsWritten(SnapshotCase):
             self.assertEqual(npz["heat/big"].shape, (100_000,))
             self.assertTrue(madtest.same_array(npz["ball/pos"], self.arrays["ball/pos"]))
 
+    def test_a_compressed_snapshot_takes_no_more_of_the_disk_than_its_bytes(self):
+        state = madtest.make_state(self.tmp / "zeros", {"n/x": np.zeros(1 << 20)})
+        self.assert_taken(self.take("--compress", state=state))
+        status = self.npz.stat()
+        self.assertLess(status.st_size, 100_000)
+        self.assertLess(512 * status.st_blocks, 1 << 20)
+
+    def test_a_compressed_snapshot_fits_where_its_state_would_not(self):
+        state = madtest.make_state(self.tmp / "zeros", {"n/x": np.zeros(1 << 20)})
+        script = ('mount -t tmpfs -o size=2m none "$1" && shift || exit 99; "$@" && '
+                  'cp "$OUT".npz* "$COPY"')
+        copy = self.tmp / "copy"
+        copy.mkdir()
+        done = madtest.run(
+            "unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", script, "sh", self.place,
+            madtest.tool("mad-snapshot"), "--compress", "-o", self.place / "sim", state,
+            env={"OUT": self.place / "sim", "COPY": copy})
+        self.assert_taken(done)
+        madtest.reference_verify(copy / "sim.npz")
+
     def test_an_npz_is_taken_byte_for_byte(self):
         given = self.tmp / "given.npz"
         np.savez_compressed(given, **self.arrays)
