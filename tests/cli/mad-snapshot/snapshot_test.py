@@ -414,7 +414,9 @@ class Refusals(SnapshotCase):
 
     def test_a_file_that_is_no_npy_is_refused(self):
         (self.state / "ball" / "notes.txt").write_text("hello")
-        self.assert_nothing_left(self.take(), 1, "ball/notes.txt")
+        self.assert_nothing_left(self.take(), 1, "ball/notes.txt", "begins with '.'")
+        (self.state / "ball" / "notes.txt").rename(self.state / "ball" / ".notes.txt")
+        self.assert_taken(self.take())
 
     def test_npy_bytes_that_are_none_are_refused(self):
         (self.state / "ball" / "pos.npy").write_bytes(b"not an array")
