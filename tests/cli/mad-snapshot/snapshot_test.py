@@ -233,7 +233,30 @@ class WhereItIsWritten(SnapshotCase):
 
     def test_a_missing_directory_is_refused_with_a_hint(self):
         done = madtest.run("mad-snapshot", "-o", self.tmp / "no" / "sim.npz", self.state)
-        self.assert_refused(done, 9, "no/sim.npz", "mkdir -p")
+        self.assert_refused(done, 9, f"{self.tmp}/no: cannot open the directory: ",
+                            f"mkdir -p {self.tmp}/no")
+        done = madtest.run("mad-snapshot", "-o", f"{self.tmp}/new/", self.state)
+        self.assert_refused(done, 9, f"{self.tmp}/new: cannot open the directory: ",
+                            f"mkdir -p {self.tmp}/new")
+
+    def test_a_url_is_no_place_for_a_snapshot(self):
+        for argv, env in (
+            (["-o", "s3://b/k.npz"], {}),
+            (["-o", "s3://b/k/"], {}),
+            (["-o", "https://me:secret@h/k.npz?sig=secret"], {}),
+            (["-o", "file:///k.npz"], {}),
+            ([], {"MADDENING_SNAPSHOT_PATH": "gs://b/k"}),
+            ([], {"MADDENING_SNAPSHOT_DIR": "az://b"}),
+            ([], {"MAD_SNAPSHOT_OUTPUT": "s3://b/k.npz"}),
+        ):
+            with self.subTest(argv=argv, env=env):
+                done = madtest.run("mad-snapshot", *argv, self.state, env=env)
+                self.assert_refused(done, 2, "expected a path", "found a URL",
+                                    "mad-snapshot -o - STATE | mad-push - URL")
+                self.assertNotIn("secret", done.stderr)
+        done = madtest.run("mad-snapshot", "-o", "-", self.state,
+                           env={"MADDENING_SNAPSHOT_PATH": "s3://b/k.npz"})
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_a_link_or_a_directory_under_the_name_is_refused(self):
         victim = self.tmp / "victim"
