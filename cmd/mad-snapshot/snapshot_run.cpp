@@ -15,6 +15,7 @@
 #include "io/spool.hpp"
 #include "process/pause.hpp"
 #include "server/live_server.hpp"
+#include "transport/url.hpp"
 
 namespace mad {
 namespace {
@@ -93,11 +94,19 @@ std::optional<std::string> sign(const std::optional<SigningKey>& key, std::strin
   return key->sign(as_bytes(manifest));
 }
 
+void refuse_url(const std::string& path) {
+  if (!scheme_of(path)) return;
+  throw Error(ExitCode::usage, "usage", display_url_text(path),
+              "expected a path to write the snapshot to, found a URL",
+              "'mad-snapshot -o - STATE | mad-push - URL' puts it into a store");
+}
+
 }  // namespace
 
 SnapshotResult write_snapshot(const SnapshotCommand& command) {
   refuse_two_pauses(command);
   const SnapshotOutput output = choose_output(command.output);
+  refuse_url(output.path);
   PublishOptions options;
   options.durability = command.durability == "none" ? Durability::none : Durability::full;
   options.mode = parse_mode(command.mode);

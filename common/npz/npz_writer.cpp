@@ -8,6 +8,7 @@
 #include "io/spool.hpp"
 #include "npz/crc_ahead.hpp"
 #include "npz/inflate.hpp"
+#include "npz/npz_layout.hpp"
 #include "npz/npz_writer_zip64.hpp"
 
 namespace mad {
@@ -23,6 +24,44 @@ zip::NewEntry new_entry(const StateArray& array, std::uint64_t local_offset) {
   entry.local_offset = local_offset;
   return entry;
 }
+
+/// Calls `central(entry)` for each array, its entry as it will be but for the CRC, and returns
+/// where the directory will lie.
+template <class Central>
+zip::EndRecord lay_out(const StateTree& tree, const zip::Zip64Thresholds& from, Central central) {
+  zip::EndRecord end;
+  for (const StateArray& array : tree.arrays()) {
+    const zip::NewEntry entry = new_entry(array, end.directory_offset);
+    const std::string record = zip::format_central(entry, from);
+    end.directory_offset +=
+        zip::format_local(entry, array.header.header_bytes, from).size() + array.size_bytes;
+    end.directory_bytes += record.size();
+    ++end.entries;
+    central(record);
+  }
+  return end;
+}
+
+/// What is outside the directory of an archive that is still to be written.
+class ComingRecords final : public MemberRecords {
+ public:
+  explicit ComingRecords(const StateTree& tree) : tree_(tree) {}
+
+  zip::LocalHeader local(std::size_t index, const zip::CentralEntry& entry,
+                         const std::string& subject) override {
+    const StateArray& array = tree_.arrays()[index];
+    const std::string header =
+        zip::format_local(new_entry(array, entry.local_offset), array.header.header_bytes, {});
+    return zip::parse_local(as_bytes(header), subject);
+  }
+  NpyHeader npy(std::size_t index, const NpzMember&, const std::string&) override {
+    return tree_.arrays()[index].header;
+  }
+  std::string between(std::uint64_t, std::size_t) override { return {}; }
+
+ private:
+  const StateTree& tree_;
+};
 
 class Output {
  public:
@@ -57,8 +96,7 @@ class Output {
 /// Reads the whole array, `take()` giving room and `done(bytes)` taking what was read
 /// there.  Returns false where `done` said so, which ends it.
 template <class Take, class Done>
-bool read_array(const StateTree& tree, const StateArray& array, Take take, Done done) {
-  const Fd fd = tree.open(array);
+bool read_array(const Fd& fd, const StateArray& array, Take take, Done done) {
   for (std::uint64_t offset = 0; offset < array.size_bytes;) {
     const MutableBytes room = take();
     const auto want =
@@ -69,6 +107,13 @@ bool read_array(const StateTree& tree, const StateArray& array, Take take, Done 
     if (!done(room.first(got))) return false;
   }
   return true;
+}
+
+void compare_readings(const StateArray& array, std::uint32_t first, std::uint32_t second) {
+  if (first == second) return;
+  throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
+              "changed while it was read: two readings of its bytes differ",
+              "hold the program still meanwhile: mad-snapshot --pause PID");
 }
 
 class Writer {
@@ -98,18 +143,14 @@ class Writer {
       begin_member(entry, array.header.header_bytes, NpzCompression::none);
       std::uint32_t crc = 0;
       read_array(
-          tree_, array, [this] { return out_.space(); },
+          tree_.open(array), array, [this] { return out_.space(); },
           [&](Bytes bytes) {
             crc = crc32(crc, bytes);
             out_.advance(bytes.size());
             crcs.tell();
             return true;
           });
-      if (crc != entry.crc32) {
-        throw Error(ExitCode::refused, "state-changed", printable(array.key) + ".npy",
-                    "changed while it was read: two readings of its bytes differ",
-                    "hold the program still meanwhile: mad-snapshot --pause PID");
-      }
+      compare_readings(array, entry.crc32, crc);
       end_member(entry);
     }
   }
@@ -127,8 +168,9 @@ class Writer {
       deflater.reset();
       entry.compressed_bytes = 0;
       std::uint64_t read_bytes = 0;
+      const Fd file = tree_.open(array);
       const bool packed = read_array(
-          tree_, array, [&raw] { return MutableBytes(raw); },
+          file, array, [&raw] { return MutableBytes(raw); },
           [&](Bytes bytes) {
             entry.crc32 = crc32(entry.crc32, bytes);
             read_bytes += bytes.size();
@@ -140,6 +182,14 @@ class Writer {
           });
       // Nothing of it has gone out yet.
       if (!packed) return i;
+      std::uint32_t crc = 0;
+      read_array(
+          file, array, [&raw] { return MutableBytes(raw); },
+          [&crc](Bytes bytes) {
+            crc = crc32(crc, bytes);
+            return true;
+          });
+      compare_readings(array, entry.crc32, crc);
       settled_bytes += array.size_bytes;
       begin_member(entry, 0, NpzCompression::deflate);
       for (std::uint64_t offset = 0; offset < entry.compressed_bytes;) {
@@ -199,15 +249,17 @@ std::uint64_t npz_size_bytes(const StateTree& tree) {
 }
 
 std::uint64_t npz_size_bytes(const StateTree& tree, const zip::Zip64Thresholds& from) {
-  zip::EndRecord end;
-  for (const StateArray& array : tree.arrays()) {
-    const zip::NewEntry entry = new_entry(array, end.directory_offset);
-    end.directory_offset +=
-        zip::format_local(entry, array.header.header_bytes, from).size() + array.size_bytes;
-    end.directory_bytes += zip::format_central(entry, from).size();
-    ++end.entries;
-  }
+  const zip::EndRecord end = lay_out(tree, from, [](const std::string&) {});
   return end.directory_offset + end.directory_bytes + zip::format_end(end, from).size();
+}
+
+void audit_tree(const StateTree& tree, const NpzLimits& limits, const std::string& subject) {
+  std::string directory;
+  const zip::EndRecord end =
+      lay_out(tree, {}, [&](const std::string& record) { directory += record; });
+  check_limits(end, npz_size_bytes(tree), limits, subject);
+  ComingRecords records(tree);
+  audit_members(as_bytes(directory), end, limits, records, subject);
 }
 
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/sink.hpp"
+#include "npz/npz_auditor.hpp"
 #include "npz/state_tree.hpp"
 
 namespace mad {
@@ -23,6 +24,10 @@ struct WrittenArray {
 
 /// Bytes of the archive that write_npz will make of `tree` without compression.
 std::uint64_t npz_size_bytes(const StateTree& tree);
+
+/// Refuses the tree where audit_npz would refuse the archive that write_npz makes of it, and
+/// as that does, before anything is written.
+void audit_tree(const StateTree& tree, const NpzLimits& limits, const std::string& subject);
 
 /// Who looks on while an npz is written, from the thread that writes it.  Any may be absent.
 struct NpzWatch {
@@ -46,8 +51,9 @@ struct NpzWatch {
 /// too (each member is spooled while it is packed).
 ///
 /// Each array is read twice: for its CRC, ahead and on another thread, then to be
-/// written; where the two disagree, something stored into the state meanwhile, and
-/// Error(refused, `state-changed`) names the array.  One entry for each of tree.arrays().
+/// written; with deflate to be packed, then for its CRC.  Where the two disagree, something
+/// stored into the state meanwhile, and Error(refused, `state-changed`) names the array.
+/// One entry for each of tree.arrays().
 std::vector<WrittenArray> write_npz(const StateTree& tree, NpzCompression compression,
                                     BufferedSink& sink, const NpzWatch& watch);
 

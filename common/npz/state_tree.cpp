@@ -33,8 +33,9 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-[[noreturn]] void invalid_state(const std::string& subject, const std::string& what) {
-  throw Error(ExitCode::refused, "state-invalid", printable(subject), what);
+[[noreturn]] void invalid_state(const std::string& subject, const std::string& what,
+                                const std::string& hint = {}) {
+  throw Error(ExitCode::refused, "state-invalid", printable(subject), what, hint);
 }
 
 [[noreturn]] void changed(const std::string& subject, const std::string& what) {
@@ -89,7 +90,8 @@ void walk(int directory, const std::string& root, const std::string& relative, i
 std::string key_of(const std::string& path, const std::string& subject) {
   if (path.size() <= k_npy_ending.size() ||
       path.compare(path.size() - k_npy_ending.size(), k_npy_ending.size(), k_npy_ending) != 0) {
-    invalid_state(subject, "expected a file NODE/FIELD.npy, found one without .npy");
+    invalid_state(subject, "expected a file NODE/FIELD.npy, found one without .npy",
+                  "only what has a name that begins with '.' may stay beside the arrays");
   }
   std::string key = path.substr(0, path.size() - k_npy_ending.size());
   if (const std::string defect = key_defect(key); !defect.empty()) {

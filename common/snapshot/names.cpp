@@ -40,6 +40,17 @@ std::string stem_of(std::string_view npz_name) {
   return std::string(npz_name);
 }
 
+std::optional<std::string> newest_name(const std::vector<std::string>& entries,
+                                       const std::string& stem) {
+  std::optional<std::string> newest;
+  for (const std::string& entry : entries) {
+    if (ends_with(entry, k_npz_suffix) && sequence_of(entry, stem)) {
+      newest = std::max(newest, std::optional(entry));
+    }
+  }
+  return newest;
+}
+
 std::vector<std::string> interrupted_names(const std::vector<std::string>& entries,
                                            const std::string& stem) {
   std::vector<std::string> names;

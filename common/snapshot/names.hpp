@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +9,10 @@ namespace mad {
 
 /// `sim` of `sim.npz`; a name without `.npz` is its own stem.
 std::string stem_of(std::string_view npz_name);
+
+/// Of the names in a directory, the npz of the sequence `<stem>-<10 digits>-…` that is its last.
+std::optional<std::string> newest_name(const std::vector<std::string>& entries,
+                                       const std::string& stem);
 
 /// Of the names in a directory, those npz names of the sequence
 /// `<stem>-<10 digits>-<time>.npz` that an interrupted writer left a `.next` for.

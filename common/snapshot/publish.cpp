@@ -26,11 +26,11 @@ constexpr std::uint64_t k_writeback_bytes = std::uint64_t{32} << 20U;
 /// Against a deadline, where the end of one is waited for.
 constexpr std::uint64_t k_paced_writeback_bytes = std::uint64_t{8} << 20U;
 
-Fd open_output_directory(const PairNames& names, const std::string& npz_path) {
+Fd open_output_directory(const PairNames& names) {
   Fd directory(open(names.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) return directory;
   const int failure = errno;
-  Error error = output_error("open the directory of", npz_path, failure);
+  Error error = output_error("open the directory", names.directory, failure);
   if (failure == ENOENT) error.hint = "create it first: mkdir -p " + printable(names.directory);
   throw Error(error);
 }
@@ -75,7 +75,7 @@ Error after_commit(const Error& error, const std::string& found) {
 struct SnapshotPublisher::State {
   State(const std::string& npz_path, const PublishOptions& chosen)
       : names(npz_path), options(chosen), path(npz_path) {
-    directory = open_output_directory(names, npz_path);
+    directory = open_output_directory(names);
   }
 
   int dir() const { return directory.get(); }
@@ -159,6 +159,17 @@ void SnapshotPublisher::adopt(Temporary file) {
   state_->drop_temporary();
   state_->temporary = std::move(file);
   state_->adopted = true;
+}
+
+std::optional<std::string> SnapshotPublisher::superseded() const {
+  const State& s = *state_;
+  if (s.options.naming == Naming::exact) {
+    if (!replaced_file(s.dir(), s.names, s.names.npz)) return std::nullopt;
+    return s.path;
+  }
+  const auto newest = newest_name(list_directory(s.dir(), s.names.directory), stem_of(s.names.npz));
+  if (!newest) return std::nullopt;
+  return s.names.path(*newest);
 }
 
 void SnapshotPublisher::reserve(std::uint64_t size_bytes) {
@@ -329,7 +340,7 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
 
 Recovery recover_snapshot(const std::string& npz_path, const PublishOptions& options) {
   const PairNames names(npz_path);
-  const Fd directory = open_output_directory(names, npz_path);
+  const Fd directory = open_output_directory(names);
   const DirectoryLock lock(directory.get(), options.lock_timeout_ms, names.directory);
   const Recovery recovery = recover_locked(directory.get(), names, options.durability);
   remove_dead_temporaries(directory.get(), names.npz);

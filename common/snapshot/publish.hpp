@@ -56,6 +56,9 @@ class SnapshotPublisher final : public Sink {
   SnapshotPublisher(const SnapshotPublisher&) = delete;
   SnapshotPublisher& operator=(const SnapshotPublisher&) = delete;
 
+  /// The snapshot whose place the new one takes: under the same name, or the newest of the
+  /// sequence.
+  std::optional<std::string> superseded() const;
   /// Asks for the space now, so that a full disk is known before anything is read;
   /// does nothing where the file system cannot.
   void reserve(std::uint64_t size_bytes);

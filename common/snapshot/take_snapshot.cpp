@@ -28,6 +28,7 @@ namespace {
 /// For a stream of unknown length, so that the list of digests stays short.
 constexpr std::uint64_t k_unknown_chunk_bytes = std::uint64_t{16} << 20U;
 constexpr const char* k_standard_input = "standard input";
+constexpr const char* k_replaced_by_stream = "the snapshot that this stream may replace";
 
 /// Passes `size_bytes` of an npz, where they are known, through `produce` to `sink`.
 FileDigests hash_into(Sink& sink, Producer producer, const std::string& label,
@@ -103,6 +104,7 @@ StateTree open_tree(const SnapshotRequest& request) {
   for (const std::string& key : tree.put_first(request.first)) {
     log_warning("--first: " + printable(request.state) + " has no array " + printable(key));
   }
+  audit_tree(tree, NpzLimits{}, printable(request.state));
   return tree;
 }
 
@@ -161,12 +163,12 @@ MemberTable member_table_of(const StateTree& tree, const std::vector<WrittenArra
   return table;
 }
 
-/// A state of nothing is more likely a mistake than worth a snapshot that is there.
-void refuse_to_replace_by_nothing(const StateTree& tree, const std::string& state,
-                                  const std::string& npz_path) {
-  if (!tree.arrays().empty() || access(npz_path.c_str(), F_OK) != 0) return;
-  throw Error(ExitCode::refused, "state-invalid", printable(state),
-              "expected arrays NODE/FIELD.npy, found none; " + printable(npz_path) +
+/// A state of nothing is more likely a mistake than worth the snapshot whose place it would take.
+void refuse_nothing(std::size_t arrays, const std::string& subject,
+                    const std::optional<std::string>& superseded) {
+  if (arrays > 0 || !superseded) return;
+  throw Error(ExitCode::refused, "state-invalid", printable(subject),
+              "expected arrays NODE/FIELD.npy, found none; " + printable(*superseded) +
                   " is not replaced by nothing");
 }
 
@@ -281,8 +283,9 @@ const char* environment(const char* name) {
 TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher) {
   if (is_tree(request.state)) {
     const StateTree tree = open_tree(request);
-    refuse_to_replace_by_nothing(tree, request.state, publisher.path());
-    publisher.reserve(npz_size_bytes(tree));
+    refuse_nothing(tree.arrays().size(), request.state, publisher.superseded());
+    // What deflate leaves of it is not known, and may fit where all of it does not.
+    if (request.compression == NpzCompression::none) publisher.reserve(npz_size_bytes(tree));
     CopiedTree copied = copy_tree(request, tree, publisher, Producer::helps);
     // Of the bytes that were written, not of the state, which may have gone on.
     const auto members =
@@ -298,6 +301,7 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
   FileDigests digests = copy_npz(input, publisher, Producer::helps);
   request.state_was_read();
   const auto members = check_npz(publisher.npz_fd(), digests.size_bytes, input.subject);
+  refuse_nothing(members.size(), input.subject, publisher.superseded());
   return finish_snapshot(request, std::move(digests), step_of(publisher.npz_fd(), members),
                          member_table_of(members));
 }
@@ -305,6 +309,7 @@ TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& p
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
   if (is_tree(request.state)) {
     const StateTree tree = open_tree(request);
+    refuse_nothing(tree.arrays().size(), request.state, k_replaced_by_stream);
     const auto step = step_of_tree(tree);
     CopiedTree copied = copy_tree(request, tree, stream, Producer::only_fills);
     TakenSnapshot taken = finish_snapshot(request, std::move(copied.digests), step,
@@ -324,6 +329,7 @@ TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream) {
     input.size_bytes = static_cast<std::uint64_t>(input.before.st_size);
   }
   const auto members = check_npz(input.fd, input.size_bytes.value_or(0), input.subject);
+  refuse_nothing(members.size(), input.subject, k_replaced_by_stream);
   const auto step = step_of(input.fd, members);
   FileDigests digests = copy_npz(input, stream, Producer::only_fills);
   request.state_was_read();

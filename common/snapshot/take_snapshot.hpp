@@ -47,11 +47,13 @@ struct TakenSnapshot {
 ///
 /// An npz is taken byte for byte and refused where audit_npz or check_npz_data do.
 /// Throws what StateTree, write_npz, the auditor and the publisher throw; Error(refused,
-/// `state-changed`) where the state changed meanwhile.
+/// `state-changed`) where the state changed meanwhile, `state-invalid` where one without
+/// arrays would take the place of a snapshot.
 TakenSnapshot take_snapshot(const SnapshotRequest& request, SnapshotPublisher& publisher);
 
-/// Reads the state to a stream.  What cannot be taken back is checked first: an npz
-/// is audited before its first byte goes out (standard input is spooled for it).
+/// Reads the state to a stream.  What cannot be taken back is checked first: the archive
+/// is audited before its first byte goes out (standard input is spooled for it).  A state
+/// without arrays is refused: what the stream replaces is not known here.
 TakenSnapshot stream_snapshot(const SnapshotRequest& request, Sink& stream);
 
 /// `--extra-file`'s object, then each `KEY=VALUE`, then `session_id` (null where it

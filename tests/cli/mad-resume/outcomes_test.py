@@ -258,7 +258,7 @@ class Outcomes(resumes.Case):
 
     def test_local_failures_start_the_command_too(self):
         (self.tmp / "file").write_text("x")
-        for options, needle in ((("--snapshot", "none/in.npz"), "none/in.npz"),
+        for options, needle in ((("--snapshot", "none/in.npz"), "none: cannot open the directory: "),
                                 (("--snapshot", "state"), "not-regular"),
                                 (("--state-dir", "file"), "state-invalid"),
                                 (("--state-dir", "none/state"), "none/state"),

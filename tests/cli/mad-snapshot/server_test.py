@@ -98,6 +98,16 @@ class Taken(ServerCase):
         self.assertEqual(madtest.reference_verify(self.npz)["step"], 43)
         self.assertEqual(server.pauses, 1)
 
+    def test_one_that_saves_no_array_replaces_no_snapshot(self):
+        before = self.put_old()
+        server = self.serve()
+        server.fault("/checkpoint/save", broken(lambda data: b"PK\5\6" + bytes(18)))
+        self.assert_refused(self.take(server.url), 1, f"{server.url}: ", "found none",
+                            f"{self.npz} is not replaced by nothing")
+        self.assertEqual(self.report["reason"], "state-invalid")
+        self.assertEqual(madtest.tree(self.place), before)
+        self.assertFalse(server.paused)
+
     def test_a_bundle_of_it_passes_the_boot_line(self):
         server = self.serve()
         out = self.tmp / "in.npz"

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -107,6 +108,26 @@ class WhatIsWritten(SnapshotCase):
         with np.load(self.npz) as npz:
             self.assertEqual(npz["heat/big"].shape, (100_000,))
             self.assertTrue(madtest.same_array(npz["ball/pos"], self.arrays["ball/pos"]))
+
+    def test_a_compressed_snapshot_takes_no_more_of_the_disk_than_its_bytes(self):
+        state = madtest.make_state(self.tmp / "zeros", {"n/x": np.zeros(1 << 20)})
+        self.assert_taken(self.take("--compress", state=state))
+        status = self.npz.stat()
+        self.assertLess(status.st_size, 100_000)
+        self.assertLess(512 * status.st_blocks, 1 << 20)
+
+    def test_a_compressed_snapshot_fits_where_its_state_would_not(self):
+        state = madtest.make_state(self.tmp / "zeros", {"n/x": np.zeros(1 << 20)})
+        script = ('mount -t tmpfs -o size=2m none "$1" && shift || exit 99; "$@" && '
+                  'cp "$OUT".npz* "$COPY"')
+        copy = self.tmp / "copy"
+        copy.mkdir()
+        done = madtest.run(
+            "unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", script, "sh", self.place,
+            madtest.tool("mad-snapshot"), "--compress", "-o", self.place / "sim", state,
+            env={"OUT": self.place / "sim", "COPY": copy})
+        self.assert_taken(done)
+        madtest.reference_verify(copy / "sim.npz")
 
     def test_an_npz_is_taken_byte_for_byte(self):
         given = self.tmp / "given.npz"
@@ -212,7 +233,30 @@ class WhereItIsWritten(SnapshotCase):
 
     def test_a_missing_directory_is_refused_with_a_hint(self):
         done = madtest.run("mad-snapshot", "-o", self.tmp / "no" / "sim.npz", self.state)
-        self.assert_refused(done, 9, "no/sim.npz", "mkdir -p")
+        self.assert_refused(done, 9, f"{self.tmp}/no: cannot open the directory: ",
+                            f"mkdir -p {self.tmp}/no")
+        done = madtest.run("mad-snapshot", "-o", f"{self.tmp}/new/", self.state)
+        self.assert_refused(done, 9, f"{self.tmp}/new: cannot open the directory: ",
+                            f"mkdir -p {self.tmp}/new")
+
+    def test_a_url_is_no_place_for_a_snapshot(self):
+        for argv, env in (
+            (["-o", "s3://b/k.npz"], {}),
+            (["-o", "s3://b/k/"], {}),
+            (["-o", "https://me:secret@h/k.npz?sig=secret"], {}),
+            (["-o", "file:///k.npz"], {}),
+            ([], {"MADDENING_SNAPSHOT_PATH": "gs://b/k"}),
+            ([], {"MADDENING_SNAPSHOT_DIR": "az://b"}),
+            ([], {"MAD_SNAPSHOT_OUTPUT": "s3://b/k.npz"}),
+        ):
+            with self.subTest(argv=argv, env=env):
+                done = madtest.run("mad-snapshot", *argv, self.state, env=env)
+                self.assert_refused(done, 2, "expected a path", "found a URL",
+                                    "mad-snapshot -o - STATE | mad-push - URL")
+                self.assertNotIn("secret", done.stderr)
+        done = madtest.run("mad-snapshot", "-o", "-", self.state,
+                           env={"MADDENING_SNAPSHOT_PATH": "s3://b/k.npz"})
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_a_link_or_a_directory_under_the_name_is_refused(self):
         victim = self.tmp / "victim"
@@ -288,13 +332,87 @@ class Refusals(SnapshotCase):
     def test_a_state_that_is_not_there_is_code_5(self):
         self.assert_nothing_left(self.take(state=self.tmp / "none"), 5, "none")
 
+    def states_without_arrays(self):
+        """(STATE, standard input, what a message calls it) of each kind."""
+        empty = self.tmp / "empty"
+        empty.mkdir()
+        npz = self.tmp / "empty.npz"
+        np.savez(npz)
+        return ((empty, b"", str(empty)), (npz, b"", str(npz)),
+                ("-", npz.read_bytes(), "standard input"))
+
     def test_a_state_without_arrays_does_not_replace_a_snapshot(self):
         self.assert_taken(self.take())
         before = madtest.tree(self.place)
-        empty = self.tmp / "empty"
-        empty.mkdir()
-        self.assert_refused(self.take(state=empty), 1, "empty", "found none", "sim.npz")
-        self.assertEqual(madtest.tree(self.place), before)
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_refused(self.take(state=state, stdin=stdin), 1, f"{subject}: ",
+                                    "found none", f"{self.npz} is not replaced by nothing")
+                self.assertEqual(madtest.tree(self.place), before)
+
+    def test_a_state_without_arrays_does_not_become_the_newest_of_a_sequence(self):
+        def take(state, stdin=b""):
+            return madtest.run("mad-snapshot", "-o", f"{self.place}/", "--keep", "1", state,
+                               stdin=stdin)
+        done = take(self.state)
+        self.assert_taken(done)
+        newest = done.stdout.decode().strip()
+        before = madtest.tree(self.place)
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_refused(take(state, stdin), 1, f"{subject}: ", "found none",
+                                    f"{newest} is not replaced by nothing")
+                self.assertEqual(madtest.tree(self.place), before)
+
+    def test_a_state_without_arrays_may_be_the_first_under_its_name(self):
+        for number, (state, stdin, subject) in enumerate(self.states_without_arrays()):
+            for out in (self.place / f"{number}.npz", f"{self.place}/dir{number}/"):
+                with self.subTest(subject, out=out):
+                    (self.place / f"dir{number}").mkdir(exist_ok=True)
+                    done = madtest.run("mad-snapshot", "-o", out, state, stdin=stdin)
+                    self.assert_taken(done)
+                    self.assertEqual(np.load(done.stdout.decode().strip()).files, [])
+
+    def test_a_state_without_arrays_is_never_streamed(self):
+        for state, stdin, subject in self.states_without_arrays():
+            with self.subTest(subject):
+                self.assert_only_a_failed_seal(state, stdin, "state-invalid", "found none")
+
+    def assert_only_a_failed_seal(self, state, stdin, reason, *needles):
+        done = madtest.run("mad-snapshot", "-o", "-", state, stdin=stdin)
+        self.assert_refused(done, 1, *needles)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            self.assertEqual(tar.getnames(), [".mad-seal.json"])
+            seal = json.loads(tar.extractfile(".mad-seal.json").read())
+        self.assertEqual((seal["stage"], seal["code"], seal["reason"]), ("failed", 1, reason))
+
+    def test_what_no_reader_would_take_is_refused_as_a_file_and_as_a_stream(self):
+        long = "/".join(name * 250 for name in "abc")
+        wide = [(f"f{i:06}", "<f8") for i in range(450)]
+        def collide(node):
+            shutil.copy(self.state / "ball" / "pos.npy", node / "x.npy")
+            os.link(node / "x.npy", node / "x.npy.npy")
+        def name_at_length(node):
+            (node / long).mkdir(parents=True)
+            shutil.copy(self.state / "ball" / "pos.npy", node / long / "x.npy")
+            for i in range((16 << 20) // 1024):
+                os.link(node / long / "x.npy", node / long / f"{i:0240}.npy")
+        def describe_at_length(node):
+            for i in range((4 << 20) // 9000):
+                np.save(node / f"{i}.npy", np.zeros(0, [(f"n{i}", "<f8"), *wide]))
+        for spoil, reason, needle in (
+            (collide, "member-collision", "x.npy.npy"),
+            (name_at_length, "too-large", "bytes of the directory"),
+            (describe_at_length, "too-large", "bytes of all dtypes and shapes"),
+        ):
+            with self.subTest(spoil.__name__):
+                state = self.tmp / spoil.__name__
+                (state / "n").mkdir(parents=True)
+                spoil(state / "n")
+                for options in ((), ("--compress",)):
+                    self.assert_nothing_left(self.take(*options, state=state), 1, str(state),
+                                             needle)
+                self.assert_only_a_failed_seal(state, b"", reason, str(state), needle)
 
     def test_an_object_array_is_refused(self):
         np.save(self.state / "ball" / "objects.npy", np.array([{}], dtype=object))
@@ -319,7 +437,9 @@ class Refusals(SnapshotCase):
 
     def test_a_file_that_is_no_npy_is_refused(self):
         (self.state / "ball" / "notes.txt").write_text("hello")
-        self.assert_nothing_left(self.take(), 1, "ball/notes.txt")
+        self.assert_nothing_left(self.take(), 1, "ball/notes.txt", "begins with '.'")
+        (self.state / "ball" / "notes.txt").rename(self.state / "ball" / ".notes.txt")
+        self.assert_taken(self.take())
 
     def test_npy_bytes_that_are_none_are_refused(self):
         (self.state / "ball" / "pos.npy").write_bytes(b"not an array")

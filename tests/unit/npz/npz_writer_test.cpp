@@ -221,6 +221,47 @@ TEST_CASE("ZIP64 end records are held against the plain one") {
   }
 }
 
+TEST_CASE("audit_tree refuses what audit_npz refuses of the archive, and accepts the rest") {
+  StateDirectory state;
+  fill(state);
+  NpzLimits limits;
+  std::string reason = "too-large";
+  SECTION("nothing") {
+    reason = "";
+  }
+  SECTION("a field that NumPy takes for another") {
+    state.add("ball/x.npy", small_npy());
+    reason = "member-collision";
+  }
+  SECTION("more arrays than may be") {
+    limits.max_members = 5;
+  }
+  SECTION("a longer directory") {
+    limits.max_directory_bytes = 300;
+  }
+  SECTION("longer headers") {
+    limits.max_header_bytes = 10;
+  }
+  SECTION("more bytes") {
+    limits.max_bytes = 3'000'000;
+  }
+  const StateTree tree(state.path());
+  const std::string bytes = written(tree);
+  const auto refusal = [](const auto& audit) -> std::pair<std::string, std::string> {
+    try {
+      audit();
+    } catch (const Error& error) {
+      return {error.reason, error.one_line()};
+    }
+    return {};
+  };
+  const auto before = refusal([&] { audit_tree(tree, limits, "sim.npz"); });
+  const auto after =
+      refusal([&] { audit_npz(file_of(bytes).get(), bytes.size(), limits, "sim.npz"); });
+  CHECK(before.first == reason);
+  CHECK(before == after);
+}
+
 TEST_CASE("npz_size_bytes is exact beyond 4 GiB") {
   StateDirectory state;
   // Sparse: nothing of this size is written.
@@ -280,6 +321,38 @@ TEST_CASE("write_npz refuses an array that changes between its two readings") {
   CHECK(error.code == ExitCode::refused);
   CHECK(error.reason == "state-changed");
   CHECK(error.subject.find("n/a.npy") != std::string::npos);
+}
+
+TEST_CASE("write_npz refuses an array that changes while it is deflated") {
+  StateDirectory state;
+  state.add("n/a", npy("'|u1'", "(4000000,)", std::string(4'000'000, 'x')));
+  const std::string path = state.path() + "/n/a.npy";
+  const StateTree tree(state.path());
+  std::function<void()> action;
+  std::string what = "two readings of its bytes differ";
+  SECTION("in what was packed already") {
+    action = [&] {
+      std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(1'000);
+      file << 'y';
+    };
+  }
+  SECTION("in its length, once all was packed") {
+    action = [&] { REQUIRE(truncate(path.c_str(), 1'000'000) == 0); };
+    what = "expected 4000128 bytes, found 1000000";
+  }
+  NpzWatch watch;
+  watch.may_deflate = [&](std::uint64_t, std::uint64_t read_bytes) {
+    if (read_bytes == tree.arrays()[0].size_bytes) action();
+    return true;
+  };
+  StringSink sink;
+  const Error error = error_from([&] { write_npz(tree, NpzCompression::deflate, sink, watch); });
+  CHECK(error.code == ExitCode::refused);
+  CHECK(error.reason == "state-changed");
+  CHECK(error.subject.find("n/a.npy") != std::string::npos);
+  CHECK(error.message.find(what) != std::string::npos);
+  CHECK(sink.bytes.empty());
 }
 
 TEST_CASE("write_npz stores the array at hand and the rest once deflating is given up") {
