@@ -1,5 +1,7 @@
 // What only reads: show, get, topology, recover.
 
+#include <sys/stat.h>
+
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -9,8 +11,25 @@
 #include "manifest/manifest_text.hpp"
 #include "operand.hpp"
 #include "snapshot/publish.hpp"
+#include "snapshot/snapshot.hpp"
 
 namespace mad {
+namespace {
+
+/// Where nothing stands under any name of a snapshot, or a directory does, the name is mistyped.
+void require_snapshot(const std::string& npz_path) {
+  for (const std::string_view suffix : {std::string_view(), k_manifest_suffix, k_next_suffix,
+                                        k_signature_suffix, k_next_signature_suffix}) {
+    const std::string path = npz_path + std::string(suffix);
+    struct ::stat status {};
+    if (lstat(path.c_str(), &status) != 0) continue;
+    if (suffix.empty() && !S_ISREG(status.st_mode)) open_regular(path);
+    return;
+  }
+  throw Error(ExitCode::not_found, "snapshot-missing", printable(npz_path), "no such file");
+}
+
+}  // namespace
 
 ExitCode show_command(const ManifestOptions& options, Tool& tool) {
   confine(options, tool, {options.file}, {});
@@ -54,6 +73,7 @@ ExitCode recover_command(const ManifestOptions& options, Tool& tool) {
   PublishOptions publish;
   publish.lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
   const std::string path = printable(options.file);
+  require_snapshot(options.file);
   switch (recover_snapshot(options.file, publish)) {
     case Recovery::nothing:
       tool.report.set("recovery", "nothing");

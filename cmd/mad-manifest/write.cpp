@@ -88,6 +88,17 @@ void warn_of_lost_signature(const std::string& npz_path) {
   log_warning(printable(path) + ": was of the manifest before and goes with it; sign the new one");
 }
 
+/// Whether both are one name in one directory, whichever way there each takes.
+bool is_same_name(const std::string& a, const std::string& b) {
+  const SplitPath one = split_path(a);
+  const SplitPath other = split_path(b);
+  struct ::stat place {};
+  struct ::stat other_place {};
+  return one.name == other.name && stat(one.directory.c_str(), &place) == 0 &&
+         stat(other.directory.c_str(), &other_place) == 0 && place.st_dev == other_place.st_dev &&
+         place.st_ino == other_place.st_ino;
+}
+
 /// What the npz itself says.
 Manifest read_npz(const ManifestOptions& options, int npz, const std::string& subject, Tool& tool) {
   Manifest manifest;
@@ -146,7 +157,8 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   const std::string path = options.output.empty() ? own_path : options.output;
   const Durability durability = options.durability == "none" ? Durability::none : Durability::full;
   const auto lock_timeout_ms = static_cast<int>(options.lock_timeout_s * 1000);
-  const bool in_place = options.upgrade && path == own_path;
+  const bool is_own = !to_stdout && is_same_name(path, own_path);
+  const bool in_place = options.upgrade && is_own;
   if (in_place) refuse_to_void_a_signature(path, options);
   if (!to_stdout && !in_place) refuse_to_replace(path, options);
   std::string extra = options.upgrade ? std::string() : extra_of(options);
@@ -154,7 +166,7 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
           to_stdout ? std::vector<std::string>{} : std::vector<std::string>{path});
 
   const std::string subject = printable(options.file);
-  if (path == own_path) {
+  if (is_own) {
     PublishOptions publish;
     publish.durability = durability;
     publish.lock_timeout_ms = lock_timeout_ms;
@@ -194,7 +206,7 @@ ExitCode write_command(const ManifestOptions& options, Tool& tool) {
   } else {
     if (!in_place) refuse_to_replace(path, options);
     const mode_t inherited = mode_of_existing(path).value_or(before.st_mode & 0777U);
-    if (path == own_path) {
+    if (is_own) {
       warn_of_lost_signature(options.file);
       replace_manifest(directory.get(), options.file, text, mode.value_or(inherited), durability);
     } else {

@@ -44,6 +44,7 @@ class Keys {
       keys_.push_back(decoded_.emplace_back(key.characters));
     }
   }
+  std::size_t size() const { return keys_.size(); }
   std::optional<std::string> duplicate() {
     std::sort(keys_.begin(), keys_.end());
     const auto at = std::adjacent_find(keys_.begin(), keys_.end());
@@ -202,7 +203,14 @@ void JsonCursor::read_object(JsonDialect dialect,
     skip_blanks();
     key.characters.clear();
     key.text = scan_string(dialect, &key.characters);
-    if (dialect == JsonDialect::strict) keys.add(key);
+    if (dialect == JsonDialect::strict) {
+      if (++open_keys_ > k_max_json_keys) {
+        throw Error(origin_.code, "too-large", origin_.subject,
+                    "expected at most " + std::to_string(k_max_json_keys) +
+                        " keys in one object, found more");
+      }
+      keys.add(key);
+    }
     skip_blanks();
     expect(':', "':'");
     each(key);
@@ -210,6 +218,7 @@ void JsonCursor::read_object(JsonDialect dialect,
     if (take('}')) break;
     expect(',', "',' or '}'");
   }
+  open_keys_ -= keys.size();
   if (const auto twice = keys.duplicate()) {
     fail("the key '" + printable(*twice) + "' is there twice");
   }

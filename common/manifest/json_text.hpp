@@ -31,6 +31,10 @@ struct JsonKey {
 /// Python's own nesting limit; deeper text is refused.
 inline constexpr unsigned k_max_json_depth = 1000;
 
+/// In a strict object, those around it counted too; more are refused as `too-large`.  Enough for a
+/// topology of all the arrays that an npz may have.
+inline constexpr std::size_t k_max_json_keys = 300'000;
+
 /// What a defect in the text is reported as.
 struct JsonOrigin {
   std::string subject;
@@ -79,6 +83,7 @@ class JsonCursor {
   std::string_view text_;
   std::size_t at_ = 0;
   unsigned depth_;
+  std::size_t open_keys_ = 0;
   JsonOrigin origin_;
 };
 

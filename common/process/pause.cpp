@@ -79,6 +79,23 @@ struct Held {
   }
 };
 
+/// None where it has ended.  The first thread's own `stat` does not tell: main() may have left
+/// with pthread_exit(3), and the others run on.
+std::vector<ProcStat> living_threads(const Held& held) {
+  std::vector<ProcStat> living;
+  const Fd tasks(openat(held.proc.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!tasks) return living;
+  try {
+    for (const std::string& thread : list_directory(tasks.get(), subject_of(held.pid))) {
+      const auto stat = read_proc_stat(tasks.get(), thread + "/stat");
+      if (stat && !stat->has_ended()) living.push_back(*stat);
+    }
+  } catch (const Error&) {
+    return {};  // /proc/PID/task of a process that was reaped meanwhile
+  }
+  return living;
+}
+
 Held open_process(pid_t pid) {
   Held held;
   held.pid = pid;
@@ -95,9 +112,9 @@ Held open_process(pid_t pid) {
                 "is not mounted; without it no process can be seen to stand still");
   }
   if (held.proc && !is_process(held.proc.get(), pid)) throw no_process(pid);
-  const auto stat = held.proc ? read_proc_stat(held.proc.get(), "stat") : std::nullopt;
+  const auto threads = living_threads(held);
   // Alive now, so the number was its own when /proc was opened, too.
-  if (!stat || stat->has_ended()) throw no_process(pid);
+  if (threads.empty()) throw no_process(pid);
   if (held.pidfd && send_signal(held.handle(), 0) != 0 && is_without_pidfds(errno)) {
     held.pidfd = Fd();
   }
@@ -105,10 +122,11 @@ Held open_process(pid_t pid) {
     if (errno == ESRCH) throw no_process(pid);
     throw output_error("signal", subject_of(pid), errno);
   }
-  if ((stat->flags & k_kernel_thread_flag) != 0) {
+  if ((threads.front().flags & k_kernel_thread_flag) != 0) {
     throw Error(ExitCode::usage, "usage", subject_of(pid), "a kernel thread cannot be held");
   }
-  held.was_stopped = stat->state == 'T';
+  held.was_stopped = std::any_of(threads.begin(), threads.end(),
+                                 [](const ProcStat& one) { return one.state == 'T'; });
   return held;
 }
 
@@ -127,20 +145,10 @@ enum class Motion { moving, still, gone };
 
 /// `t` is a stop too: what SIGSTOP becomes under a tracer.
 Motion motion_of(const Held& held) {
-  const Fd tasks(openat(held.proc.get(), "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!tasks) return Motion::gone;
-  bool alive = false;
-  try {
-    for (const std::string& thread : list_directory(tasks.get(), subject_of(held.pid))) {
-      const auto stat = read_proc_stat(tasks.get(), thread + "/stat");
-      if (!stat || stat->has_ended()) continue;
-      if (stat->state != 'T' && stat->state != 't') return Motion::moving;
-      alive = true;
-    }
-  } catch (const Error&) {
-    return Motion::gone;  // /proc/PID/task of a process that was reaped meanwhile
-  }
-  return alive ? Motion::still : Motion::gone;
+  const auto threads = living_threads(held);
+  const auto stands = [](const ProcStat& one) { return one.state == 'T' || one.state == 't'; };
+  if (threads.empty()) return Motion::gone;
+  return std::all_of(threads.begin(), threads.end(), stands) ? Motion::still : Motion::moving;
 }
 
 /// False where it is gone.

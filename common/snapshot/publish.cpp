@@ -340,7 +340,7 @@ void SnapshotPublisher::publish(const std::optional<std::string>& manifest,
 
 Recovery recover_snapshot(const std::string& npz_path, const PublishOptions& options) {
   const PairNames names(npz_path);
-  const Fd directory = open_output_directory(names);
+  const Fd directory = open_directory(names.directory);
   const DirectoryLock lock(directory.get(), options.lock_timeout_ms, names.directory);
   const Recovery recovery = recover_locked(directory.get(), names, options.durability);
   remove_dead_temporaries(directory.get(), names.npz);

@@ -69,33 +69,24 @@ std::optional<std::string> read_manifest_at(int directory, const PairNames& name
   }
 }
 
-/// Nothing where it is missing; a signature that cannot be read hides no good pair.
-std::optional<std::string> read_signature_at(int directory, const PairNames& names,
-                                             const std::string& name) {
+/// A signature as it was read, and what to say where that could not be done: it hides no good pair.
+struct SignatureFile {
+  std::optional<std::string> bytes;
+  std::string warning;
+};
+
+SignatureFile read_signature_at(int directory, const PairNames& names, const std::string& name) {
   const std::string subject = names.path(name);
+  SignatureFile file;
   try {
     const Fd fd = open_regular_at(directory, name, subject);
     std::string bytes(k_max_signature_file_bytes + 1, '\0');
     bytes.resize(pread_full(fd.get(), std::as_writable_bytes(std::span(bytes)), 0, subject));
-    return bytes;
+    file.bytes = std::move(bytes);
   } catch (const Error& error) {
-    if (error.code != ExitCode::not_found) log_warning(error.what());
-    return std::nullopt;
+    if (error.code != ExitCode::not_found) file.warning = error.what();
   }
-}
-
-/// See pending.hpp for how it is known which.
-void read_signature(OpenSnapshot& snapshot, int directory, const PairNames& names, Owner owner) {
-  snapshot.signature_path = names.path(names.signature);
-  if (!snapshot.manifest) return;
-  if (owner == Owner::next) {
-    snapshot.signature = read_signature_at(directory, names, names.next_signature);
-    if (snapshot.signature) snapshot.signature_path = names.path(names.next_signature);
-  }
-  if (!snapshot.signature) {
-    snapshot.signature = read_signature_at(directory, names, names.signature);
-  }
-  if (snapshot.signature && snapshot.signature->empty()) snapshot.signature.reset();
+  return file;
 }
 
 Error snapshot_missing(const std::string& npz_path) {
@@ -113,41 +104,66 @@ Fd open_directory_for_reading(const PairNames& names, const std::string& npz_pat
   throw system_error("open the directory of", npz_path, errno);
 }
 
-void lock_for_reading(int directory, const PairNames& names) {
+void lock_for_reading(int directory, const PairNames& names, int timeout_ms) {
   try {
-    lock_directory(directory, LockMode::shared, k_reader_lock_ms, names.directory);
+    lock_directory(directory, LockMode::shared, timeout_ms, names.directory);
   } catch (const Error& error) {
     if (error.reason != "lock-timeout") throw;
     log_verbose(printable(names.directory) + ": a writer holds the lock; reading without it");
   }
 }
 
-/// Reads the pair as it stands now, whoever is changing it.
-OpenSnapshot read_pair(int directory, const PairNames& names) {
-  OpenSnapshot snapshot;
+/// What stands under all the names of a pair.
+struct PairFiles {
+  Fd npz;
+  std::uint64_t size_bytes = 0;
+  std::optional<std::string> manifest, next;
+  SignatureFile signature, next_signature;
+};
+
+/// As they stand now, whoever is changing them.
+PairFiles read_files(int directory, const PairNames& names) {
+  PairFiles files;
   const std::string subject = names.path(names.npz);
   try {
-    snapshot.npz = open_regular_at(directory, names.npz, subject);
+    files.npz = open_regular_at(directory, names.npz, subject);
   } catch (const Error& error) {
     if (error.code == ExitCode::not_found) throw snapshot_missing(subject);
     throw;
   }
-  snapshot.size_bytes = static_cast<std::uint64_t>(stat_fd(snapshot.npz.get(), subject).st_size);
+  files.size_bytes = static_cast<std::uint64_t>(stat_fd(files.npz.get(), subject).st_size);
+  files.manifest = read_manifest_at(directory, names, names.manifest);
+  files.next = read_manifest_at(directory, names, names.next);
+  files.signature = read_signature_at(directory, names, names.signature);
+  if (files.next) files.next_signature = read_signature_at(directory, names, names.next_signature);
+  return files;
+}
+
+/// See pending.hpp for how it is known which signature is the manifest's.
+OpenSnapshot pair_of(PairFiles files, Owner owner, const PairNames& names) {
+  OpenSnapshot snapshot;
+  snapshot.npz = std::move(files.npz);
+  snapshot.size_bytes = files.size_bytes;
+  snapshot.manifest = std::move(files.manifest);
   snapshot.manifest_path = names.path(names.manifest);
-  snapshot.manifest = read_manifest_at(directory, names, names.manifest);
-  auto next = read_manifest_at(directory, names, names.next);
-  auto owner = Owner::manifest;
-  if (next) {
-    owner = owner_of(snapshot.npz.get(), snapshot.size_bytes, snapshot.manifest, next, names);
-  }
+  snapshot.signature_path = names.path(names.signature);
   if (owner == Owner::next) {
-    snapshot.manifest = std::move(next);
+    snapshot.manifest = std::move(files.next);
     snapshot.manifest_path = names.path(names.next);
     log_note(printable(snapshot.manifest_path) +
              ": taken as the manifest, since it is the one that belongs to the file; "
              "'mad-manifest recover' completes what the writer began");
   }
-  read_signature(snapshot, directory, names, owner);
+  if (!snapshot.manifest) return snapshot;
+  const auto take = [&](SignatureFile& file, const std::string& name) {
+    if (!file.warning.empty()) log_warning(file.warning);
+    if (!file.bytes) return;
+    snapshot.signature = std::move(file.bytes);
+    snapshot.signature_path = names.path(name);
+  };
+  if (owner == Owner::next) take(files.next_signature, names.next_signature);
+  if (!snapshot.signature) take(files.signature, names.signature);
+  if (snapshot.signature && snapshot.signature->empty()) snapshot.signature.reset();
   return snapshot;
 }
 
@@ -162,29 +178,33 @@ bool is_integer(const std::string& descr) {
 OpenSnapshot open_snapshot(const std::string& npz_path, ManifestNeed need) {
   const PairNames names(npz_path);
   const Fd directory = open_directory_for_reading(names, npz_path);
-  lock_for_reading(directory.get(), names);
-
-  // Where the lock could not be had, what was read counts only if nothing moved.
-  PairStamps before = stamps_of(directory.get(), names);
+  int lock_timeout_ms = k_reader_lock_ms;
   for (int attempt = 0; attempt < k_read_attempts; ++attempt) {
-    std::optional<OpenSnapshot> snapshot;
+    lock_for_reading(directory.get(), names, lock_timeout_ms);
+    lock_timeout_ms = 0;
+    const PairStamps before = stamps_of(directory.get(), names);
+    PairFiles files;
+    auto owner = Owner::manifest;
     std::optional<Error> failure;
     try {
-      snapshot = read_pair(directory.get(), names);
+      files = read_files(directory.get(), names);
+      if (files.next) {
+        // Hashing may take longer than writers wait, of any snapshot in this directory.
+        unlock_directory(directory.get());
+        owner = owner_of(files.npz.get(), files.size_bytes, files.manifest, files.next, names);
+      }
     } catch (const Error& error) {
       failure = error;
     }
-    PairStamps after = stamps_of(directory.get(), names);
-    if (before == after) {
-      if (failure) throw Error(*failure);
-      if (!snapshot->manifest && need == ManifestNeed::required) {
-        throw Error(
-            ExitCode::not_found, "manifest-missing", printable(snapshot->manifest_path),
-            "no such file; without its manifest " + printable(npz_path) + " is no snapshot");
-      }
-      return std::move(*snapshot);
+    // Without the lock, what was read counts only if nothing moved.
+    if (stamps_of(directory.get(), names) != before) continue;
+    if (failure) throw Error(*failure);
+    OpenSnapshot snapshot = pair_of(std::move(files), owner, names);
+    if (!snapshot.manifest && need == ManifestNeed::required) {
+      throw Error(ExitCode::not_found, "manifest-missing", printable(snapshot.manifest_path),
+                  "no such file; without its manifest " + printable(npz_path) + " is no snapshot");
     }
-    before = after;
+    return snapshot;
   }
   throw Error(ExitCode::io, "lock-timeout", printable(npz_path),
               "it is being replaced again and again, and the lock on its directory is held");

@@ -40,7 +40,8 @@ inline constexpr std::size_t k_max_signature_file_bytes = std::size_t{64} << 10U
 enum class ManifestNeed { required, optional };
 
 /// Opens the pair under a shared lock on its directory where that can be had.
-/// Where a `.next` exists, chooses by hashing the npz, and says so (log_note).
+/// Where a `.next` exists, chooses by hashing the npz, the lock let go, and says so (log_note);
+/// what moved meanwhile is opened once more.
 /// A signature that cannot be read is warned of and taken for none.
 /// Writes nothing.  Throws Error(not_found, `snapshot-missing` | `manifest-missing`),
 /// Error(refused, `not-regular`).  Does not verify.

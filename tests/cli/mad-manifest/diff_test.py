@@ -143,6 +143,25 @@ class Recover(madtest.Case):
         self.assertEqual(self.path.read_bytes(), good)
         self.assertFalse(self.next.exists())
 
+    def test_where_nothing_is_there_the_name_is_said_and_nothing_is_done(self):
+        before = madtest.tree(self.tmp)
+        for name in ("typo.npz", "none/sim.npz", "sim.npz/sim.npz"):
+            with self.subTest(name=name):
+                done = manifest("recover", name, cwd=self.tmp)
+                self.assert_refused(done, 5, name + ": no such file")
+                self.assertNotIn("mkdir", done.stderr)
+        for name in (".", str(self.tmp)):
+            with self.subTest(name=name):
+                self.assert_refused(manifest("recover", name, cwd=self.tmp), 1, "a directory")
+        self.assertEqual(madtest.tree(self.tmp), before)
+
+    def test_what_is_left_of_a_snapshot_without_its_npz_is_recovered(self):
+        self.npz.unlink()
+        self.assertEqual(self.recover()[0], "nothing")
+        self.path.rename(self.next)
+        self.assertEqual(self.recover()[0], "discarded")
+        self.assertEqual(madtest.tree(self.tmp), {})
+
 
 if __name__ == "__main__":
     madtest.main()

@@ -90,6 +90,8 @@ class Upgrade(madtest.Case):
         (self.tmp / "sim.npz.manifest.json.sig").write_bytes(b"x" * 64)
         before = madtest.tree(self.tmp)
         self.assert_refused(self.upgrade(), 2, "is signed", "--force")
+        self.assert_refused(self.upgrade("-o", f"{self.tmp}/./sim.npz.manifest.json"), 2,
+                            "is signed", "--force")
         self.assertEqual(madtest.tree(self.tmp), before)
         self.assertEqual(self.upgrade("--force").returncode, 0)
 

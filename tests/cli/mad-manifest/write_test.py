@@ -130,6 +130,9 @@ class Write(madtest.Case):
         self.npz.unlink()
         self.assert_refused(self.write(), 5, "sim.npz")
         self.assertEqual(madtest.tree(self.tmp), {})
+        done = madtest.run("mad-manifest", "write", self.tmp / "no" / "sim.npz")
+        self.assert_refused(done, 5, "no/sim.npz")
+        self.assertNotIn("mkdir", done.stderr)
 
     def test_a_directory_and_a_fifo_are_no_npz(self):
         self.npz.unlink()
@@ -149,6 +152,29 @@ class Write(madtest.Case):
         self.assertFalse(self.path.exists())
         self.assert_refused(self.write("-o", other), 2, "is there already")
         self.assert_refused(self.write("-o", self.tmp / "no" / "such.json"), 9, "no/such.json")
+
+    def test_its_own_place_is_known_however_it_is_spelt(self):
+        (self.tmp / "link").symlink_to(self.tmp)
+        for way in ("./", ".//", f"../{self.tmp.name}/", "link/", f"{self.tmp}/"):
+            with self.subTest(way=way):
+                self.path.write_text("old")
+                for left in (".sig", ".next", ".sig.next"):
+                    (self.tmp / (self.path.name + left)).write_text("of an older one")
+                done = madtest.run("mad-manifest", "write", "--force", "-o", way + self.path.name,
+                                   "sim.npz", cwd=self.tmp)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stdout.decode(), way + self.path.name + "\n")
+                self.assertIn("sim.npz.manifest.json.sig: was of the manifest before", done.stderr)
+                self.assertEqual(set(madtest.tree(self.tmp)), {self.npz.name, self.path.name})
+                madtest.reference_verify(self.npz)
+
+    def test_the_same_name_in_another_directory_is_another(self):
+        other = self.tmp / "other"
+        other.mkdir()
+        (self.tmp / "sim.npz.manifest.json.sig").write_text("of an older one")
+        self.assertEqual(self.write("-o", other / self.path.name).returncode, 0)
+        self.assertEqual(set(madtest.tree(self.tmp)), {
+            "sim.npz", "sim.npz.manifest.json.sig", "other/sim.npz.manifest.json"})
 
     def test_more_than_a_manifest_may_hold_is_refused_and_nothing_is_written(self):
         base = self.tmp / "extra.json"

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 
 import madtest
@@ -155,6 +156,46 @@ class FailingDisks(Publishing):
 class SignedFailingDisks(FailingDisks):
     SIGNED = "AC"
     STRIDE = 2
+
+
+class HashingReaders(Publishing):
+    """A reader that is stopped while it hashes the npz to find the manifest that is its own."""
+
+    def read_while(self, write):
+        """Runs `write` meanwhile; the label of the snapshot that the reader finds."""
+        self.take("A")
+        old = self.files()
+        self.take("B")
+        self.fill(self.interrupted(old, self.files()))
+        trace = self.tmp / "trace"
+        trace.touch()
+        reader = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", trace, "-P", self.place / NPZ, "-e", "trace=pread64",
+             "-e", "inject=pread64:signal=STOP:when=1", madtest.tool("mad-manifest"), "get",
+             self.place / NPZ, "extra.label"],
+            env=madtest.clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while "stopped by SIGSTOP" not in trace.read_text():
+            self.assertIsNone(reader.poll(), "it ended without stopping")
+        try:
+            write()
+        finally:
+            os.kill(int(trace.read_text().split()[0]), signal.SIGCONT)
+            stdout, stderr = reader.communicate(timeout=60)
+        self.assertIn(b"hashing the file", stderr)
+        self.assertEqual(reader.returncode, 0, stderr)
+        return stdout.decode().strip()
+
+    def test_it_keeps_no_writer_of_another_snapshot_in_its_directory_waiting(self):
+        def write():
+            done = madtest.run("mad-snapshot", "-q", "--lock-timeout", "0",
+                               "-o", self.place / "other.npz", self.states["C"])
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.read_while(write), "B")
+        self.assertEqual(madtest.run("mad-verify", "-q", self.place / "other.npz").returncode, 0)
+
+    def test_it_finds_what_a_writer_puts_there_meanwhile(self):
+        self.assertEqual(self.read_while(lambda: self.take("C", "--lock-timeout", "0")), "C")
+        self.assert_at_rest("C", "after the reader")
 
 
 class ManyWriters(Publishing):

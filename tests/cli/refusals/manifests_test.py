@@ -26,6 +26,9 @@ def table(npz):
         value = {**good, key: "@@"}
         return json.dumps(value).replace('"@@"', literal).encode()
 
+    def keys(count):
+        return ",".join(['"\\n":0'] * count)
+
     plain = text()
     cases = {
         "empty": (b"", 1, INVALID, []),
@@ -55,6 +58,9 @@ def table(npz):
         "deep": (raw("extra", "[" * 100_000 + "]" * 100_000), 1, INVALID, []),
         "deep-unknown-key": (raw("x", '{"a":' * 100_000 + "1" + "}" * 100_000), 1, INVALID, []),
         "too-large": (text(extra={"a": "x" * (9 << 20)}), 1, "too-large", []),
+        "many-keys": (raw("x", "{" + keys(1_100_000) + "}"), 1, "too-large", ["300000"]),
+        "many-keys-one-in-another": (raw("x", "{" + keys(200_000) + ', "a": {' + keys(200_000) +
+                                         "}}"), 1, "too-large", ["300000"]),
         "schema-missing": (text(schema_version=...), 1, INVALID, ["schema_version"]),
         "schema-null": (raw("schema_version", "null"), 1, INVALID, ["schema_version", "null"]),
         "schema-true": (raw("schema_version", "true"), 1, INVALID, ["schema_version", "true"]),
@@ -170,6 +176,15 @@ class Manifests(refusal.BootRefusals):
         manifest = json.loads(self.table_entry_of_a_sound_manifest())
         manifest["extra"] = {"a": ["x" * 1000] * 7000}
         self.manifest.write_text(json.dumps(manifest))
+        done = refusal.measured("mad-verify", self.npz)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_cheap(done)
+
+    def test_as_many_keys_as_are_read_cost_no_memory(self):
+        manifest = json.loads(self.table_entry_of_a_sound_manifest())
+        others = len(manifest) + 1
+        manifest["x"] = {f"\n{i:020}": 0 for i in range(300_000 - others)}
+        self.manifest.write_text(json.dumps(manifest, separators=(",", ":")))
         done = refusal.measured("mad-verify", self.npz)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_cheap(done)

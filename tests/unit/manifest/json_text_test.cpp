@@ -93,6 +93,26 @@ TEST_CASE("JsonCursor: nesting is bounded, and as deep as Python's") {
   defect_in(std::string(4'000'000, '['), JsonDialect::python);
 }
 
+TEST_CASE("JsonCursor: the keys of an object and those around it are bounded, others are free") {
+  const auto keys = [](std::size_t first, std::size_t count) {
+    std::string text;
+    for (std::size_t i = first; i < first + count; ++i) {
+      text += (text.empty() ? "\"" : ",\"") + std::to_string(i) + "\":0";
+    }
+    return text;
+  };
+  constexpr std::size_t k_half = mad::k_max_json_keys / 2;
+  const std::string half = keys(0, k_half);
+  const auto above = [&](const std::string& more) { return "{" + half + ",\"a\":{" + more + "}}"; };
+  const std::string most = above(keys(0, k_half - 1));
+  CHECK(whole(most, JsonDialect::strict) == most);
+  const std::string too_many = above(half);
+  CHECK(error_from([&] { whole(too_many, JsonDialect::strict); }).reason == "too-large");
+  CHECK(whole(too_many, JsonDialect::python) == too_many);
+  const std::string apart = "[{" + half + "},{" + half + "},{" + half + "}]";
+  CHECK(whole(apart, JsonDialect::strict) == apart);
+}
+
 TEST_CASE("json_characters: escapes become UTF-8, half a surrogate pair U+FFFD") {
   CHECK(mad::json_characters(R"("\u00e9\u20ac\ud83d\ude00\u0000")") == std::string("é€😀\0", 10));
   CHECK(mad::json_characters(R"("a\ud800b")") ==

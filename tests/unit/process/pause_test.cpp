@@ -1,6 +1,7 @@
 #include "process/pause.hpp"
 
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,11 +64,26 @@ class Child {
   for (;;) pause();
 }
 
+/// Of a process's first thread, or of the thread that has this number.
 char state_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   const auto end = text.rfind(')');
   return end == std::string::npos ? '-' : text[end + 2];
+}
+
+/// Its first thread ends; then another says its number into `pipe` and runs on.
+[[noreturn]] void run_on_without_main(int pipe) {
+  std::thread([pipe] {
+    while (state_of(getpid()) != 'Z') std::this_thread::yield();
+    const pid_t self = gettid();
+    if (write(pipe, &self, sizeof self) < 0) _exit(1);
+    for (;;) {
+      const volatile int work = 1;
+      static_cast<void>(work);
+    }
+  }).detach();
+  for (;;) syscall(SYS_exit, 0);  // of this thread alone, and with nothing to unwind
 }
 
 bool eventually(const std::function<bool()>& condition) {
@@ -126,6 +142,45 @@ TEST_CASE("PausedProcesses: what is below a process stands still with it and goe
   CHECK(WTERMSIG(holder.wait()) == SIGKILL);
   CHECK(goes_on(below));
   CHECK(goes_on(child.pid()));
+}
+
+TEST_CASE("PausedProcesses: a process whose main thread has ended stands still and goes on") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  pid_t thread = 0;
+  const Child child([&] { run_on_without_main(ends[1]); });
+  REQUIRE(read(ends[0], &thread, sizeof thread) == sizeof thread);
+  {
+    const PausedProcesses paused({child.pid()});
+    CHECK(state_of(thread) == 'T');
+    CHECK_NOTHROW(paused.check_still_held());
+    kill(child.pid(), SIGCONT);
+    REQUIRE(goes_on(thread));
+    CHECK(error_from([&] { paused.check_still_held(); }).reason == "state-changed");
+  }
+  kill(child.pid(), SIGSTOP);
+  REQUIRE(eventually([&] { return state_of(thread) == 'T'; }));
+  { const PausedProcesses paused({child.pid()}); }
+  CHECK(state_of(thread) == 'T');  // as before
+}
+
+TEST_CASE("PausedProcesses: below a process, one whose main thread has ended stands still, too") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  pid_t thread = 0;
+  const Child child([&] {
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      run_on_without_main(ends[1]);
+    }
+    for (;;) pause();
+  });
+  REQUIRE(read(ends[0], &thread, sizeof thread) == sizeof thread);
+  {
+    const PausedProcesses paused({child.pid()});
+    CHECK(state_of(thread) == 'T');
+  }
+  CHECK(goes_on(thread));
 }
 
 TEST_CASE("PausedProcesses: a process that starts others without end is held each time") {
