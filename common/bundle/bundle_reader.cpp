@@ -273,6 +273,10 @@ struct BundleReader::State {
   std::uint64_t next_part = 0;
   bool has_manifest = false;
   bool has_signature = false;
+  /// Nothing has come behind the manifest.
+  bool is_at_manifest = false;
+  /// A signature came behind data, so that no more may come.
+  bool is_data_over = false;
   bool has_whole_npz = false;
 };
 
@@ -331,6 +335,7 @@ BundleReader::Kind BundleReader::State::next_member() {
   check_entry();
   const auto member = parse_member_name(entry_name);
   if (!member) throw defect("unexpected member '" + printable(entry_name) + "'");
+  const bool was_at_manifest = std::exchange(is_at_manifest, member->kind == Kind::manifest);
   switch (member->kind) {
     case Kind::data:
       return begin_data(*member);
@@ -351,6 +356,7 @@ BundleReader::Kind BundleReader::State::next_member() {
       }
       read_text(k_max_signature_bytes);
       has_signature = true;
+      is_data_over = !was_at_manifest;
       break;
     case Kind::restart:
       if (entry_bytes != 0) throw defect("'.mad-restart' is not empty");
@@ -406,6 +412,10 @@ BundleReader::Kind BundleReader::State::begin_data(const MemberName& member) {
                 "'mad-verify --unsealed' reads a pair that was tarred by hand");
   }
   check_place(member);
+  if (is_data_over) {
+    throw defect("'" + printable(entry_name) +
+                 "' follows a signature that does not stand directly behind its manifest");
+  }
   if (has_whole_npz || (whole && next_part != 0)) {
     throw defect("a second npz, '" + printable(entry_name) + "'");
   }
@@ -452,7 +462,7 @@ void BundleReader::State::read_text(std::size_t max_bytes) {
 void BundleReader::State::begin_again() {
   npz_bytes = 0;
   next_part = 0;
-  has_manifest = has_signature = has_whole_npz = false;
+  has_manifest = has_signature = has_whole_npz = is_data_over = false;
 }
 
 void BundleReader::State::check_end() {

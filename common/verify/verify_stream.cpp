@@ -59,6 +59,7 @@ class StreamVerifier {
 
   void take_manifest(const std::string& bytes);
   void use_manifest();
+  void parse(const std::string& path);
   void note_signature(const std::string& manifest, const std::optional<std::string>& signature,
                       const std::string& path);
   void note_freshness(const std::string& manifest_path);
@@ -85,7 +86,8 @@ class StreamVerifier {
 
   BundleWriter& writer();
   std::string subject() const { return reader_.name().empty() ? "standard input" : reader_.name(); }
-  bool wants_digests() const { return !options_.skip_integrity_check; }
+  bool uses_manifest() const { return !options_.skip_integrity_check; }
+  bool wants_digests() const { return uses_manifest() || options_.sha256; }
 
   VerifyOptions options_;
   BundleReader reader_;
@@ -103,6 +105,8 @@ class StreamVerifier {
     bool emitted = false;
     std::optional<std::string> manifest_text;
     std::optional<std::string> signature;
+    /// It came behind data, all of which must be right before it goes on.
+    bool signature_last = false;
     std::optional<Manifest> manifest;
     std::unique_ptr<ChunkedSha256> chunk_hash;
     Sha256 hash;
@@ -244,33 +248,45 @@ void StreamVerifier::take_manifest(const std::string& bytes) {
 }
 
 void StreamVerifier::use_manifest() {
-  const std::string path = subject() + std::string(k_manifest_suffix);
-  if (wants_digests()) {
-    now_.manifest = parse_manifest(*now_.manifest_text, path);
-    now_.checked.emplace_back("schema");
-    note_freshness(path);
-  }
+  if (uses_manifest()) parse(subject() + std::string(k_manifest_suffix));
   if (now_.flow == Flow::undecided) {
     begin_data();
-  } else if (now_.flow == Flow::at_once) {
+  } else if (now_.flow == Flow::at_once && now_.manifest_text) {
     post_filled();
     relay_->post([this, text = *now_.manifest_text] { writer_->manifest(text); });
   }
   check_length_so_far();
 }
 
+/// One that is not of the npz that --sha256 tells is of no use, and does not go on with it.
+void StreamVerifier::parse(const std::string& path) {
+  Manifest manifest = parse_manifest(*now_.manifest_text, path);
+  now_.checked.emplace_back("schema");
+  if (options_.sha256 && manifest.sha256 != *options_.sha256) {
+    if (options_.trust.wants_freshness()) {
+      throw sha256_mismatch(path, "--sha256", *options_.sha256, manifest.sha256);
+    }
+    log_warning(path + ": its sha256 is " + to_hex(manifest.sha256) +
+                ", not the one given; it is not passed on");
+    now_.manifest_text.reset();
+    now_.signature.reset();
+    return;
+  }
+  now_.manifest = std::move(manifest);
+  note_freshness(path);
+}
+
 void StreamVerifier::take_signature(const std::string& bytes) {
   // It belongs to the bundle's own manifest.
-  if (given_manifest_) return;
+  if (given_manifest_ || !now_.manifest_text) return;
   if (options_.trust.wants_signature()) {
     note_signature(*now_.manifest_text, bytes, subject() + std::string(k_signature_suffix));
     use_manifest();
   }
   now_.signature = bytes;
-  if (now_.emitted) {
-    post_filled();
-    relay_->post([this, text = bytes] { writer_->signature(text); });
-  }
+  if (!now_.emitted) return;
+  now_.signature_last = now_.size_bytes > 0;
+  if (!now_.signature_last) relay_->post([this, text = bytes] { writer_->signature(text); });
 }
 
 void StreamVerifier::note_signature(const std::string& manifest,
@@ -296,11 +312,7 @@ void StreamVerifier::begin_data() {
     if (options_.trust.wants_signature()) {
       note_signature(*given_manifest_, given_signature_, given_signature_path(options_));
     }
-    if (wants_digests()) {
-      now_.manifest = parse_manifest(*given_manifest_, *options_.manifest_path);
-      now_.checked.emplace_back("schema");
-      note_freshness(*options_.manifest_path);
-    }
+    if (uses_manifest()) parse(*options_.manifest_path);
   }
   const bool awaits_signature = options_.trust.wants_signature() && !now_.signed_by;
   // A signature stands right behind its manifest, but for a pair tarred by hand.
@@ -561,6 +573,7 @@ ExitCode StreamVerifier::take_seal(const Seal& seal) {
   if (!whole_first) check_whole();
   check_structure();
   if (now_.flow == Flow::spool) release_spool();
+  if (now_.signature_last) writer().signature(*now_.signature);
   const Seal own = make_seal();
   writer().seal(own);
   report_.set("name", subject());
@@ -580,7 +593,7 @@ ExitCode StreamVerifier::take_seal(const Seal& seal) {
 }  // namespace
 
 ExitCode verify_stream(const VerifyOptions& options, Source& source, int output, Report& report) {
-  if (options.skip_integrity_check) {
+  if (options.skip_integrity_check && !options.sha256) {
     log_warning("--skip-integrity-check: nothing says that these bytes are the right ones");
   }
   return StreamVerifier(options, source, output, report).run();

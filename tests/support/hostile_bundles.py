@@ -96,6 +96,7 @@ def structure():
         "manifest-too-large": tar_member(NAME + ".manifest.json", bytes((8 << 20) + 1)) + p + s +
         END,
         "signature-first": signature + m + p + s + END,
+        "signature-between-parts": m + part(0, NPZ[:half]) + signature + part(1, NPZ[half:]) + s + END,
         "signature-twice": m + signature + signature + p + s + END,
         "restart-with-bytes": m + p + tar_member(".mad-restart", b"x") + m + p + s + END,
         "seal-too-large": m + p + tar_member(".mad-seal.json", b" " * 65537) + END,

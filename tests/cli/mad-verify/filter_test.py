@@ -258,6 +258,49 @@ class Passing(Filter):
         self.assert_failed(self.verify(bundle(self.npz), "--sha256", "0" * 64), 1,
                            "sha256-mismatch", "--sha256: " + "0" * 64, digest)
 
+    def test_a_trusted_digest_does_not_let_another_npzs_manifest_pass(self):
+        digest = hashlib.sha256(self.npz).hexdigest()
+        other = manifest_of(self.npz, sha256="0" * 64)
+        pair = (member("sim.npz.manifest.json", other), member("sim.npz.manifest.json.sig", b"x"))
+        data = parts("sim.npz", self.npz)
+        for pieces in [(*pair, data), (data, *pair)]:
+            for options in ([], ["--stream"]):
+                with self.subTest(first=pieces[0][:20], options=options):
+                    stream = b"".join(pieces) + seal_member(size_bytes=len(self.npz)) + END
+                    done = self.verify(stream, "--sha256", digest, *options)
+                    opened = self.assert_verified(done)
+                    self.assertIn("it is not passed on", done.stderr)
+                    self.assertEqual([name for name in opened.names if "manifest" in name], [])
+        self.assert_failed(
+            self.verify(bundle(self.npz, other), "--sha256", digest, "--min-step", "1"), 1,
+            "sha256-mismatch", "0" * 64)
+
+    def test_a_trusted_digest_is_not_skipped(self):
+        manifest, skip = b"nonsense", "--skip-integrity-check"
+        digest = hashlib.sha256(self.npz).hexdigest()
+        self.assert_verified(self.verify(bundle(self.npz, manifest), "--sha256", digest, skip))
+        self.assert_failed(self.verify(bundle(self.npz, manifest), "--sha256", "0" * 64, skip), 1,
+                           "sha256-mismatch")
+
+    def test_a_signature_behind_the_data_lets_nothing_pass_that_is_not_verified(self):
+        manifest = manifest_of(self.npz)
+        signature = member("sim.npz.manifest.json.sig", b"x" * 64)
+        for good in (True, False):
+            npz = self.npz if good else self.npz[:-1] + bytes([self.npz[-1] ^ 1])
+            for data, options in ((parts("sim.npz", npz), []),
+                                  (member("sim.npz", npz), ["--unsealed"])):
+                for all_cores in ([], ["--all-cores"]):
+                    with self.subTest(good=good, options=options, all_cores=all_cores):
+                        done = self.verify(
+                            member("sim.npz.manifest.json", manifest) + data + signature
+                            + seal_member(size_bytes=len(npz)) + END, *options, *all_cores)
+                        if good:
+                            opened = self.assert_verified(done)
+                            self.assertEqual(opened.names[-2:],
+                                             ["sim.npz.manifest.json.sig", ".mad-seal.json"])
+                        else:
+                            self.assert_failed(done, 1, "chunk-mismatch")
+
     def test_a_given_manifest_replaces_the_one_in_the_bundle(self):
         given = self.tmp / "given.json"
         given.write_bytes(manifest_of(self.npz))
