@@ -281,6 +281,14 @@ class RunPreemptible(Started):
         ignored = int(lines[1].split()[1], 16)
         self.assertEqual(ignored & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGQUIT - 1)), 0)
 
+    def test_a_closed_standard_input_is_an_empty_one(self):
+        for shell in (DASH, shutil.which("bash")):
+            done = madtest.run(
+                "sh", "-c", 'exec "$@" <&-', "sh", shell, RUN_PREEMPTIBLE, "--state", self.state,
+                "--", "sh", "-c", "cat; readlink /proc/self/fd/0")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual((done.stdout, done.stderr), (b"/dev/null\n", ""))
+
     def test_other_signals_are_passed_on_and_the_status_is_still_the_commands(self):
         for shell in (DASH, shutil.which("bash")):
             for number, name in ((signal.SIGUSR2, "USR2"), (signal.SIGQUIT, "QUIT")):
