@@ -7,6 +7,7 @@ is the script around it.  Where the snapshot itself matters, the real one runs.
 import shutil
 import signal
 import subprocess
+import time
 
 import numpy as np
 
@@ -225,7 +226,8 @@ class RunPreemptible(Started):
     def test_usage_errors_start_nothing(self):
         for words in (
             ["--state"], ["--state", "s"], ["touch", "ran"], ["--what", "touch", "ran"],
-            ["--state=s", "--grace", "soon", "touch", "ran"],
+            *(["--state=s", "--grace", grace, "touch", "ran"] for grace in (
+                "soon", "", ".", ".5", "5.", "1.2.3", "1s", "-1", "1e3", "123456789")),
             ["--state=s", "--exit-code", "256", "touch", "ran"],
         ):
             with self.subTest(words):
@@ -238,6 +240,18 @@ class RunPreemptible(Started):
         )
         self.assertEqual(done.returncode, 2)
         self.assertIn("mad-snapshot is not on PATH", done.stderr)
+
+    def test_numbers_with_leading_zeros_are_decimal(self):
+        """A grace and a deadline, where they are reckoned with: in the midst of a preemption."""
+        env = self.stand_in('case "$1" in --pause) exit 9 ;; esac\necho taken.npz\n')
+        env["MAD_DEADLINE"] = f"00{int(time.time()) + 1000}"
+        child = self.start(
+            *self.ready(":"), env=env,
+            options=["--grace", "08", "--after-snapshot", 'echo "$MAD_DEADLINE" >deadline'])
+        self.pid()
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertEqual((self.tmp / "deadline").read_text(), env["MAD_DEADLINE"][2:] + "\n")
 
     def test_a_signal_before_the_command_is_started_snapshots_nothing(self):
         """env is asked first whether it can restore signals: there the signal comes."""
