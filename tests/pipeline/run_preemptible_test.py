@@ -241,6 +241,51 @@ class RunPreemptible(Started):
         self.assertEqual(done.returncode, 2)
         self.assertIn("mad-snapshot is not on PATH", done.stderr)
 
+    def test_a_snapshot_cannot_go_to_a_url_or_to_standard_output(self):
+        for place, found in (
+            ("-", "-"), ("s3://bucket/sim.npz", "a URL"), ("gs://bucket/sim.npz", "a URL"),
+            ("https://me:secret@host/sim.npz?sig=secret", "a URL"), (f"file://{self.npz}", "a URL"),
+        ):
+            for name in ("--snapshot", "MAD_RUN_PREEMPTIBLE_SNAPSHOT", "MAD_SNAPSHOT_OUTPUT",
+                         "MADDENING_SNAPSHOT_PATH", "MADDENING_SNAPSHOT_DIR"):
+                if (place, name) == ("-", "MADDENING_SNAPSHOT_DIR"):
+                    continue  # a directory of that name
+                with self.subTest(place=place, name=name):
+                    is_option = name == "--snapshot"
+                    done = madtest.run(
+                        DASH, RUN_PREEMPTIBLE, "--state=s", *([name, place] if is_option else []),
+                        "touch", "ran", cwd=self.tmp, env={} if is_option else {name: place})
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(f"expected a path, found {found}\n", done.stderr)
+                    self.assertIn("""hint: --snapshot PATH --after-snapshot 'mad-push "$1" URL'""",
+                                  done.stderr)
+                    self.assertNotIn("secret", done.stderr)
+                    self.assertEqual(list(self.tmp.iterdir()), [])
+
+    def test_a_directory_that_is_missing_at_the_start_is_warned_of_and_may_come_later(self):
+        self.npz = self.tmp / "mounted" / "later" / "sim.npz"
+        child = self.start_sim(options=["--quiet"])
+        self.npz.parent.mkdir(parents=True)
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertEqual(
+            child.err, f"run-preemptible: warning: {self.npz.parent}/: no directory that can be "
+            "written to: until it is one, no snapshot can be taken\n")
+        madtest.reference_verify(self.npz)
+
+    def test_a_directory_that_cannot_be_written_to_is_warned_of_at_the_start(self):
+        for place, warned in (("closed/sim.npz", "closed/"), ("closed", "closed"), ("sim.npz", "")):
+            with self.subTest(place):
+                (self.tmp / "closed").mkdir(mode=0o555, exist_ok=True)
+                # Root may write everywhere, but for this capability.
+                as_anyone = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+                done = madtest.run(*as_anyone, DASH, RUN_PREEMPTIBLE, "--state=s", "-o", place,
+                                   "true", cwd=self.tmp)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(
+                    done.stderr, warned and f"run-preemptible: warning: {warned}: no directory "
+                    "that can be written to: until it is one, no snapshot can be taken\n")
+
     def test_numbers_with_leading_zeros_are_decimal(self):
         """A grace and a deadline, where they are reckoned with: in the midst of a preemption."""
         env = self.stand_in('case "$1" in --pause) exit 9 ;; esac\necho taken.npz\n')
