@@ -228,6 +228,7 @@ class RunPreemptible(Started):
             ["--state"], ["--state", "s"], ["touch", "ran"], ["--what", "touch", "ran"],
             *(["--state=s", "--grace", grace, "touch", "ran"] for grace in (
                 "soon", "", ".", ".5", "5.", "1.2.3", "1s", "-1", "1e3", "123456789")),
+            ["--state=s", "--watch=false", "touch", "ran"],
             ["--state=s", "--exit-code", "256", "touch", "ran"],
         ):
             with self.subTest(words):
@@ -285,6 +286,39 @@ class RunPreemptible(Started):
                 self.assertEqual(
                     done.stderr, warned and f"run-preemptible: warning: {warned}: no directory "
                     "that can be written to: until it is one, no snapshot can be taken\n")
+
+    def test_a_flags_variable_is_read_as_the_other_tools_read_theirs(self):
+        for value, is_on in (("", False), ("0", False), ("false", False), ("No", False),
+                             ("OFF", False), ("1", True), ("true", True), ("YES", True),
+                             ("On", True)):
+            with self.subTest(value):
+                shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                (self.tmp / "pid").unlink(missing_ok=True)
+                env = self.stand_in('echo "$1" >asked; echo taken.npz\n')
+                for name in ("NO_PAUSE", "QUIET"):
+                    env[f"MAD_RUN_PREEMPTIBLE_{name}"] = value
+                child = self.start(*self.ready(":"), env=env)
+                self.pid()
+                child.signal(signal.SIGTERM)
+                self.assertEqual(child.wait(), 143, child.err)
+                self.assertEqual((self.tmp / "asked").read_text() != "--pause\n", is_on)
+                self.assertEqual(child.err == "", is_on, child.err)
+                # Watching is asked for, or not, where there is no mad-watch.
+                env = {f"MAD_RUN_PREEMPTIBLE_{name}": value for name in
+                       ("WATCH", "SNAPSHOT_ON_REBALANCE")}
+                for name in env:
+                    done = subprocess.run(
+                        [DASH, RUN_PREEMPTIBLE, "--state=s", "/bin/true"], cwd=self.tmp,
+                        env={"PATH": str(self.tmp / "stand-in"), name: value},
+                        capture_output=True, text=True, check=False)
+                    self.assertEqual(done.returncode, 2 if is_on else 0, done.stderr)
+        for name in ("NO_PAUSE", "QUIET", "WATCH", "SNAPSHOT_ON_REBALANCE"):
+            name = f"MAD_RUN_PREEMPTIBLE_{name}"
+            done = madtest.run(DASH, RUN_PREEMPTIBLE, "--state=s", "touch", "ran", cwd=self.tmp,
+                               env={name: "maybe"})
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(f"{name}: expected true or false, found maybe", done.stderr)
+            self.assertFalse((self.tmp / "ran").exists())
 
     def test_numbers_with_leading_zeros_are_decimal(self):
         """A grace and a deadline, where they are reckoned with: in the midst of a preemption."""
