@@ -141,6 +141,36 @@ class RunPreemptible(Started):
         self.assertEqual(self.start("no-such-command").wait(), 127)
         self.assertEqual(self.start(self.tmp / "data").wait(), 126)
 
+    def test_nobody_has_to_read_what_it_says(self):
+        """As behind a tee that a terminal's SIGINT has ended: with nothing but SIGPIPE to say it
+        to, the snapshot is taken, and a command deaf to SIGTERM is killed."""
+        for shell in (DASH, shutil.which("bash")):
+            with self.subTest(shell=shell):
+                shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                (self.tmp / "pid").unlink(missing_ok=True)
+                env = environment(**self.stand_in("echo taken.npz\n"))
+                reading, writing = os.pipe()
+                with subprocess.Popen(
+                    [shell, RUN_PREEMPTIBLE, "--state", self.state, "--grace", "0.3",
+                     "--after-snapshot", 'echo "$1" >path; grep SigIgn /proc/self/status >>path',
+                     "--", *self.ready("trap '' TERM")],
+                    cwd=self.tmp, env=env, stdin=subprocess.DEVNULL, stderr=writing,
+                ) as child:
+                    os.close(writing)
+                    pid = self.pid()
+                    os.close(reading)
+                    child.terminate()
+                    try:
+                        self.assertEqual(child.wait(30), 143)
+                        self.assertFalse(alive(pid))
+                    finally:
+                        child.kill()
+                        if alive(pid):
+                            os.kill(pid, signal.SIGKILL)
+                path, ignored = (self.tmp / "path").read_text().splitlines()
+                self.assertEqual(path, "taken.npz")
+                self.assertEqual(int(ignored.split()[1], 16) & 1 << (signal.SIGPIPE - 1), 0)
+
     def test_a_failing_snapshot_ends_the_command_and_says_so_by_120(self):
         env = self.stand_in("exit 9\n")
         child = self.start(
