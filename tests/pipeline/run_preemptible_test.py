@@ -7,6 +7,7 @@ is the script around it.  Where the snapshot itself matters, the real one runs.
 import shutil
 import signal
 import subprocess
+import time
 
 import numpy as np
 
@@ -140,6 +141,36 @@ class RunPreemptible(Started):
         self.assertEqual(self.start("no-such-command").wait(), 127)
         self.assertEqual(self.start(self.tmp / "data").wait(), 126)
 
+    def test_nobody_has_to_read_what_it_says(self):
+        """As behind a tee that a terminal's SIGINT has ended: with nothing but SIGPIPE to say it
+        to, the snapshot is taken, and a command deaf to SIGTERM is killed."""
+        for shell in (DASH, shutil.which("bash")):
+            with self.subTest(shell=shell):
+                shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                (self.tmp / "pid").unlink(missing_ok=True)
+                env = environment(**self.stand_in("echo taken.npz\n"))
+                reading, writing = os.pipe()
+                with subprocess.Popen(
+                    [shell, RUN_PREEMPTIBLE, "--state", self.state, "--grace", "0.3",
+                     "--after-snapshot", 'echo "$1" >path; grep SigIgn /proc/self/status >>path',
+                     "--", *self.ready("trap '' TERM")],
+                    cwd=self.tmp, env=env, stdin=subprocess.DEVNULL, stderr=writing,
+                ) as child:
+                    os.close(writing)
+                    pid = self.pid()
+                    os.close(reading)
+                    child.terminate()
+                    try:
+                        self.assertEqual(child.wait(30), 143)
+                        self.assertFalse(alive(pid))
+                    finally:
+                        child.kill()
+                        if alive(pid):
+                            os.kill(pid, signal.SIGKILL)
+                path, ignored = (self.tmp / "path").read_text().splitlines()
+                self.assertEqual(path, "taken.npz")
+                self.assertEqual(int(ignored.split()[1], 16) & 1 << (signal.SIGPIPE - 1), 0)
+
     def test_a_failing_snapshot_ends_the_command_and_says_so_by_120(self):
         env = self.stand_in("exit 9\n")
         child = self.start(
@@ -225,7 +256,9 @@ class RunPreemptible(Started):
     def test_usage_errors_start_nothing(self):
         for words in (
             ["--state"], ["--state", "s"], ["touch", "ran"], ["--what", "touch", "ran"],
-            ["--state=s", "--grace", "soon", "touch", "ran"],
+            *(["--state=s", "--grace", grace, "touch", "ran"] for grace in (
+                "soon", "", ".", ".5", "5.", "1.2.3", "1s", "-1", "1e3", "123456789")),
+            ["--state=s", "--watch=false", "touch", "ran"],
             ["--state=s", "--exit-code", "256", "touch", "ran"],
             ["--state=s", "-o", "", "touch", "ran"], ["--state=s", "--snapshot=", "touch", "ran"],
         ):
@@ -239,6 +272,96 @@ class RunPreemptible(Started):
         )
         self.assertEqual(done.returncode, 2)
         self.assertIn("mad-snapshot is not on PATH", done.stderr)
+
+    def test_a_snapshot_cannot_go_to_a_url_or_to_standard_output(self):
+        for place, found in (
+            ("-", "-"), ("s3://bucket/sim.npz", "a URL"), ("gs://bucket/sim.npz", "a URL"),
+            ("https://me:secret@host/sim.npz?sig=secret", "a URL"), (f"file://{self.npz}", "a URL"),
+        ):
+            for name in ("--snapshot", "MAD_RUN_PREEMPTIBLE_SNAPSHOT", "MAD_SNAPSHOT_OUTPUT",
+                         "MADDENING_SNAPSHOT_PATH", "MADDENING_SNAPSHOT_DIR"):
+                if (place, name) == ("-", "MADDENING_SNAPSHOT_DIR"):
+                    continue  # a directory of that name
+                with self.subTest(place=place, name=name):
+                    is_option = name == "--snapshot"
+                    done = madtest.run(
+                        DASH, RUN_PREEMPTIBLE, "--state=s", *([name, place] if is_option else []),
+                        "touch", "ran", cwd=self.tmp, env={} if is_option else {name: place})
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(f"expected a path, found {found}\n", done.stderr)
+                    self.assertIn("""hint: --snapshot PATH --after-snapshot 'mad-push "$1" URL'""",
+                                  done.stderr)
+                    self.assertNotIn("secret", done.stderr)
+                    self.assertEqual(list(self.tmp.iterdir()), [])
+
+    def test_a_directory_that_is_missing_at_the_start_is_warned_of_and_may_come_later(self):
+        self.npz = self.tmp / "mounted" / "later" / "sim.npz"
+        child = self.start_sim(options=["--quiet"])
+        self.npz.parent.mkdir(parents=True)
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertEqual(
+            child.err, f"run-preemptible: warning: {self.npz.parent}/: no directory that can be "
+            "written to: until it is one, no snapshot can be taken\n")
+        madtest.reference_verify(self.npz)
+
+    def test_a_directory_that_cannot_be_written_to_is_warned_of_at_the_start(self):
+        for place, warned in (("closed/sim.npz", "closed/"), ("closed", "closed"), ("sim.npz", "")):
+            with self.subTest(place):
+                (self.tmp / "closed").mkdir(mode=0o555, exist_ok=True)
+                # Root may write everywhere, but for this capability.
+                as_anyone = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+                done = madtest.run(*as_anyone, DASH, RUN_PREEMPTIBLE, "--state=s", "-o", place,
+                                   "true", cwd=self.tmp)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(
+                    done.stderr, warned and f"run-preemptible: warning: {warned}: no directory "
+                    "that can be written to: until it is one, no snapshot can be taken\n")
+
+    def test_a_flags_variable_is_read_as_the_other_tools_read_theirs(self):
+        for value, is_on in (("", False), ("0", False), ("false", False), ("No", False),
+                             ("OFF", False), ("1", True), ("true", True), ("YES", True),
+                             ("On", True)):
+            with self.subTest(value):
+                shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                (self.tmp / "pid").unlink(missing_ok=True)
+                env = self.stand_in('echo "$1" >asked; echo taken.npz\n')
+                for name in ("NO_PAUSE", "QUIET"):
+                    env[f"MAD_RUN_PREEMPTIBLE_{name}"] = value
+                child = self.start(*self.ready(":"), env=env)
+                self.pid()
+                child.signal(signal.SIGTERM)
+                self.assertEqual(child.wait(), 143, child.err)
+                self.assertEqual((self.tmp / "asked").read_text() != "--pause\n", is_on)
+                self.assertEqual(child.err == "", is_on, child.err)
+                # Watching is asked for, or not, where there is no mad-watch.
+                env = {f"MAD_RUN_PREEMPTIBLE_{name}": value for name in
+                       ("WATCH", "SNAPSHOT_ON_REBALANCE")}
+                for name in env:
+                    done = subprocess.run(
+                        [DASH, RUN_PREEMPTIBLE, "--state=s", "/bin/true"], cwd=self.tmp,
+                        env={"PATH": str(self.tmp / "stand-in"), name: value},
+                        capture_output=True, text=True, check=False)
+                    self.assertEqual(done.returncode, 2 if is_on else 0, done.stderr)
+        for name in ("NO_PAUSE", "QUIET", "WATCH", "SNAPSHOT_ON_REBALANCE"):
+            name = f"MAD_RUN_PREEMPTIBLE_{name}"
+            done = madtest.run(DASH, RUN_PREEMPTIBLE, "--state=s", "touch", "ran", cwd=self.tmp,
+                               env={name: "maybe"})
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(f"{name}: expected true or false, found maybe", done.stderr)
+            self.assertFalse((self.tmp / "ran").exists())
+
+    def test_numbers_with_leading_zeros_are_decimal(self):
+        """A grace and a deadline, where they are reckoned with: in the midst of a preemption."""
+        env = self.stand_in('case "$1" in --pause) exit 9 ;; esac\necho taken.npz\n')
+        env["MAD_DEADLINE"] = f"00{int(time.time()) + 1000}"
+        child = self.start(
+            *self.ready(":"), env=env,
+            options=["--grace", "08", "--after-snapshot", 'echo "$MAD_DEADLINE" >deadline'])
+        self.pid()
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertEqual((self.tmp / "deadline").read_text(), env["MAD_DEADLINE"][2:] + "\n")
 
     def test_a_signal_before_the_command_is_started_snapshots_nothing(self):
         """env is asked first whether it can restore signals: there the signal comes."""
@@ -281,6 +404,14 @@ class RunPreemptible(Started):
         self.assertEqual(lines[0], "through")
         ignored = int(lines[1].split()[1], 16)
         self.assertEqual(ignored & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGQUIT - 1)), 0)
+
+    def test_a_closed_standard_input_is_an_empty_one(self):
+        for shell in (DASH, shutil.which("bash")):
+            done = madtest.run(
+                "sh", "-c", 'exec "$@" <&-', "sh", shell, RUN_PREEMPTIBLE, "--state", self.state,
+                "--", "sh", "-c", "cat; readlink /proc/self/fd/0")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual((done.stdout, done.stderr), (b"/dev/null\n", ""))
 
     def test_other_signals_are_passed_on_and_the_status_is_still_the_commands(self):
         for shell in (DASH, shutil.which("bash")):

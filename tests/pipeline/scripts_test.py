@@ -140,13 +140,29 @@ class Scripts(madtest.Case):
         }
         said = ""
         for unit in ("mad-resume", "mad-simulation"):
-            text = (SCRIPTS / "systemd" / f"{unit}.service").read_text()
-            line = re.search(r"^ExecStart=/bin/sh -c '(.*)'$", text, re.M).group(1)
-            line = line.replace("$$", "$").replace("/run/mad/", f"{self.tmp}/run/")
-            done = self.run_(DASH, "-c", line, env=env)
+            done = self.run_unit(unit, env)
             self.assertEqual(done.returncode, 0, done.stderr)
             said += done.stdout
         self.assertEqual(said, "starts at step 40\nends at step 60\n")
+
+    def run_unit(self, unit, env):
+        text = (SCRIPTS / "systemd" / f"{unit}.service").read_text()
+        line = re.search(r"^ExecStart=/bin/sh -c '(.*)'$", text, re.M).group(1)
+        line = line.replace("$$", "$").replace("/run/mad/", f"{self.tmp}/run/")
+        variables = dict(re.findall(r"^Environment=(\w+)=(.*)$", text, re.M))
+        return self.run_(DASH, "-c", line, env={**variables, **env})
+
+    def test_at_the_first_boot_the_unit_finds_no_snapshot_and_that_is_no_failure(self):
+        for directory in ("lib", "run"):
+            (self.tmp / directory).mkdir()
+        done = self.run_unit("mad-resume", {
+            "PATH": environment()["PATH"], "STATE_DIRECTORY": self.tmp / "lib",
+            "RUNTIME_DIRECTORY": self.tmp / "run", "RESUME_FROM_URL": self.tmp / "sim.npz"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("error", done.stderr)
+        outcome = (self.tmp / "run" / "resume.env").read_text()
+        self.assertIn("MAD_RESUME_STATUS='fresh'", outcome)
+        self.assertEqual(list((self.tmp / "lib").iterdir()), [])
 
     def test_the_list_of_packages_is_complete_here(self):
         """Nothing is missing, so nothing is installed and no network is used."""

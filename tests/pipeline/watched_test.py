@@ -134,6 +134,29 @@ class Watched(Started):
         self.metadata.control(notice="preemption")
         self.assertEqual(child.wait(), 143, child.err)
 
+    def test_what_the_whole_group_is_sent_for_the_command_ends_no_watch(self):
+        names = ("USR2", "QUIT", "WINCH")
+        for shell in (DASH, shutil.which("bash")):
+            with self.subTest(shell=shell):
+                self.metadata.control(withdraw=True)
+                shutil.rmtree(self.tmp / "stand-in", ignore_errors=True)
+                (self.tmp / "pid").unlink(missing_ok=True)
+                child = self.watched(
+                    *self.ready("; ".join(f"trap 'echo got {name} >&2' {name}" for name in names)),
+                    shell=shell, start_new_session=True, env=self.stand_in("echo taken.npz\n"))
+                self.pid()
+                # Should it not be heeded below, the command ends all the same.
+                self.addCleanup(child.wait)
+                self.addCleanup(child.signal, signal.SIGTERM)
+                watchers = self.watchers(child)
+                for name in names:
+                    os.killpg(child.pid, getattr(signal, f"SIG{name}"))
+                    child.said(f"got {name}")
+                self.assertEqual(self.watchers(child), watchers)
+                self.metadata.control(notice="preemption")
+                self.assertEqual(child.wait(), 143, child.err)
+                self.assertNotIn("mad-watch ended", child.err)
+
     def test_the_watcher_ends_with_the_command_and_with_run_preemptible(self):
         for ending in ("the command's end", "SIGKILL"):
             with self.subTest(ending):
