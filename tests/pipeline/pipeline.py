@@ -103,9 +103,11 @@ class Child:
         """Waits until standard error holds `text`."""
 
         def there():
+            # Looked at first: what it said last comes before that.
+            ended = self.process.poll() is not None and not self.readers[1].is_alive()
             if text in self.err:
                 return True
-            if self.process.poll() is not None and not self.readers[1].is_alive():
+            if ended:
                 raise AssertionError(f"ended without saying {text!r}: {self.err}")
             return False
 
