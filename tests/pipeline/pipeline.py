@@ -17,7 +17,7 @@ RUN_PREEMPTIBLE = str(madtest.SOURCE / "scripts" / "run-preemptible")
 DASH = shutil.which("dash")
 
 
-def wait_until(condition, what, seconds=30):
+def wait_until(condition, what, seconds=120):
     """Returns condition()'s first true value; fails loudly when none comes."""
     end = time.monotonic() + seconds
     while True:
@@ -32,7 +32,7 @@ def wait_until(condition, what, seconds=30):
 def sim(*args):
     done = subprocess.run(
         [SIM, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=500, check=False,
     )
     if done.returncode != 0:
         raise AssertionError(f"mad-test-sim {args}: {done.returncode}: {done.stderr}")
@@ -92,20 +92,22 @@ class Child:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=120):
         """The exit status as a shell has it; all output is there when it returns."""
         code = self.process.wait(seconds)
         for reader in self.readers:
             reader.join(seconds)
         return code if code >= 0 else 128 - code
 
-    def said(self, text, seconds=30):
+    def said(self, text, seconds=120):
         """Waits until standard error holds `text`."""
 
         def there():
+            # Looked at first: what it said last comes before that.
+            ended = self.process.poll() is not None and not self.readers[1].is_alive()
             if text in self.err:
                 return True
-            if self.process.poll() is not None and not self.readers[1].is_alive():
+            if ended:
                 raise AssertionError(f"ended without saying {text!r}: {self.err}")
             return False
 

@@ -107,7 +107,7 @@ class Container(Places):
         child, first = self.container("touch", "ran")
         child.said("begun")
         os.kill(first, signal.SIGTERM)
-        self.assertEqual(child.wait(5), 143, child.err)
+        self.assertEqual(child.wait(), 143, child.err)
         self.assertFalse(alive(first))
         self.assertFalse((self.tmp / "ran").exists())
 

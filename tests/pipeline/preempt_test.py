@@ -45,7 +45,7 @@ class Preemption(madtest.Case):
                 wait_until(state.exists, "the first step")
                 time.sleep(chance.uniform(0, 0.03))  # the random instant
                 process.send_signal(chance.choice([signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP]))
-                said, _ = process.communicate(timeout=60)
+                said, _ = process.communicate(timeout=300)
             finally:
                 process.kill()
         if process.returncode == 0 or process.returncode < 0:
@@ -80,7 +80,7 @@ class Preemption(madtest.Case):
             env=environment(
                 RESUME_FROM_URL=directory / "sim.npz", MAD_RESUME_DURABILITY=durability
             ),
-            timeout=60, check=False,
+            timeout=300, check=False,
         )
         if done.returncode != 0:
             raise AssertionError(f"boot {number}: {done.returncode}: {done.stderr.decode()}")

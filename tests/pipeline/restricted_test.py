@@ -15,6 +15,7 @@ import unittest
 import numpy as np
 
 import madtest
+import strace
 from pipeline import SIM, step_of, wait_until
 from servers import Nginx
 
@@ -137,7 +138,7 @@ class Restricted(madtest.Case):
                 child, below = self.start_sim(place)
                 self.without(answer, "mad-snapshot", "--pause", child.pid, "-o",
                              place / "sim.npz", place / "state")
-                trace = self.trace.read_text()
+                trace = "\n".join(strace.whole_calls(self.trace.read_text()))
                 for pid in (child.pid, below):
                     self.assertRegex(trace, rf"kill\({pid}, SIGSTOP\) += 0")
                     self.assertRegex(trace, rf"kill\({pid}, SIGCONT\) += 0")
@@ -210,7 +211,8 @@ class Restricted(madtest.Case):
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
         wait_until(lambda: step_of(place / "state") > 3, "the simulation's first steps")
-        below = int((place / "pid").read_text())
+        pid = place / "pid"
+        below = int(wait_until(lambda: pid.exists() and pid.read_text(), "its PID"))
         self.addCleanup(os.kill, below, signal.SIGKILL)
         return child, below
 

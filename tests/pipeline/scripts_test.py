@@ -13,12 +13,12 @@ class Scripts(madtest.Case):
     def run_(self, *argv, env=None, **more):
         return subprocess.run(
             [str(word) for word in argv], env=environment(**(env or {})), capture_output=True,
-            text=True, stdin=subprocess.DEVNULL, timeout=120, check=False, **more,
+            text=True, stdin=subprocess.DEVNULL, timeout=300, check=False, **more,
         )
 
     def tour(self, **env):
         return self.run_(
-            DASH, SCRIPTS / "tour", "--steps", 300,
+            DASH, SCRIPTS / "tour", "--steps", 600,
             env={"MAD_TOUR_BIN_DIR": madtest.BIN, "TMPDIR": self.tmp, **env},
         )
 
@@ -26,7 +26,7 @@ class Scripts(madtest.Case):
         # What the caller has set for runs of their own does not steer it.
         done = self.tour(RESUME_FROM_URL="/nowhere", MAD_RESUME_STATUS="failed")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn("no difference: 11 arrays after 300 steps", done.stdout)
+        self.assertIn("no difference: 11 arrays after 600 steps", done.stdout)
         self.assertNotIn("\033", done.stdout)
         self.assertEqual(list(self.tmp.iterdir()), [])
 
@@ -39,7 +39,7 @@ class Scripts(madtest.Case):
                 (stand_in / binary.name).symlink_to(binary)
         (stand_in / "mad-test-sim").unlink()
         (stand_in / "mad-test-sim").write_text(
-            f'#!/bin/sh\n[ -z "${{MAD_RESUME_STATUS-}}" ] || set -- "$@" --steps 301\n'
+            f'#!/bin/sh\n[ -z "${{MAD_RESUME_STATUS-}}" ] || set -- "$@" --steps 601\n'
             f'exec {madtest.BIN}/mad-test-sim "$@"\n'
         )
         (stand_in / "mad-test-sim").chmod(0o755)

@@ -59,7 +59,7 @@ class Daemons:
                                      + done.stderr.decode("utf-8", "replace")[-2000:])
         return done.stdout
 
-    def wait_for(self, what, condition, seconds=60):
+    def wait_for(self, what, condition, seconds=120):
         """Until condition() is true; at once DidNotStart when a program has ended."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -72,7 +72,7 @@ class FaultProxy:
         self.released = threading.Event()
         self.closing = threading.Event()
         self._rules = []
-        self._in_flight = 0
+        self._in_flight = []
         self._lock = threading.Lock()
         self._open = set()
         self._tls = self._upstream_tls = None
@@ -152,14 +152,15 @@ class FaultProxy:
         exchange = Exchange(self, connection, reader)
         with self._lock:
             self.seen.append(exchange.seen)
-            self._in_flight += 1
-            self.most_at_once = max(self.most_at_once, self._in_flight)
+            self._in_flight.append(exchange)
+            unanswered = sum(not other.answered for other in self._in_flight)
+            self.most_at_once = max(self.most_at_once, unanswered)
             fault = self._take_rule(exchange.seen)
         try:
             (fault or Exchange.forward)(exchange)
         finally:
             with self._lock:
-                self._in_flight -= 1
+                self._in_flight.remove(exchange)
 
     def _take_rule(self, seen):
         for rule in self._rules:
@@ -208,6 +209,8 @@ class Exchange:
         self.change_head = lambda status, headers: (status, headers)
         self._upload = self._upload_blocks()
         self._chunked = False
+        # Before the client can know that it is, which may then ask for something else.
+        self.answered = False
 
     def set_header(self, name, value):
         """Of the request, as the server gets it; None removes it."""
@@ -236,13 +239,14 @@ class Exchange:
         if "date" not in names:
             headers.append(("Date", email.utils.formatdate(usegmt=True)))
         self.seen.status = status
+        self.answered = True
         self.client.sendall(format_head(f"HTTP/1.1 {status} Reason", headers))
         if self.method != "HEAD":
             self.client.sendall(body)
 
     def send_body(self, block):
-        self.client.sendall(format_chunk(block) if self._chunked else block)
         self.seen.sent += len(block)
+        self.client.sendall(format_chunk(block) if self._chunked else block)
 
     def reset(self):
         """What was sent arrives, then a reset."""
@@ -306,6 +310,7 @@ class Exchange:
         if not ended:
             headers.append(("Connection", "close"))
         self.seen.status = told
+        self.answered = bodiless or lower.get("content-length") == "0"
         self.client.sendall(format_head(f"HTTP/1.1 {told} Reason", headers))
         if not bodiless:
             self._relay_body(reader, lower)
@@ -314,8 +319,13 @@ class Exchange:
 
     def _relay_body(self, reader, lower):
         self._chunked = "transfer-encoding" in lower
+        to_come = int(lower.get("content-length", -1))
         for block in read_body(reader, lower, to_the_end=True):
-            self.send_body(self.change_body(self.seen.sent, block))
+            to_come -= len(block)
+            changed = self.change_body(self.seen.sent, block)
+            self.answered = to_come == 0
+            self.send_body(changed)
+        self.answered = True
         if self._chunked:
             self.client.sendall(b"0\r\n\r\n")
 

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import numpy as np
@@ -45,7 +46,7 @@ def clock_wrong_by(seconds):
     return wrong
 
 
-def run(*argv, stdin=b"", env=None, cwd=None, timeout=120):
+def run(*argv, stdin=b"", env=None, cwd=None, timeout=500):
     """Runs a tool (or any program) to its end; stdout and stderr are bytes and text."""
     argv = [str(word) for word in argv]
     if argv[0].startswith("mad-"):
@@ -58,7 +59,7 @@ def run(*argv, stdin=b"", env=None, cwd=None, timeout=120):
     return done
 
 
-def dash(script, *args, env=None, cwd=None, timeout=120):
+def dash(script, *args, env=None, cwd=None, timeout=500):
     """Runs `script` in plain dash, as cloud-init would, the binaries on PATH."""
     return run("dash", "-c", script, "dash", *args, env=env, cwd=cwd, timeout=timeout)
 
@@ -66,10 +67,12 @@ def dash(script, *args, env=None, cwd=None, timeout=120):
 def wait_until_it_polls(pid):
     """Until the process sleeps in poll(2), which a tool does with its handlers installed."""
     poll_numbers = {"x86_64": ("7",), "aarch64": ("73",)}[os.uname().machine]
-    while True:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
             if file.read().split()[0] in poll_numbers:
                 return
+    raise AssertionError("it does not wait")
 
 
 def make_state(directory, arrays):

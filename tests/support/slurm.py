@@ -14,6 +14,7 @@ import socket
 import subprocess
 
 from daemons import Daemons, Service, listens
+from servers import free_port
 
 
 class Slurm(Service):
@@ -21,7 +22,7 @@ class Slurm(Service):
         self._daemons = Daemons("mad-slurm-")
         self.submitted = False
         host = socket.gethostname().split(".")[0]
-        control, node = free_ports(2)
+        control, node = free_port(), free_port()
         place = self._daemons.directory
         (place / "state").mkdir()
         (place / "spool").mkdir()
@@ -96,11 +97,3 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 def slurm_version():
     said = subprocess.run(["slurmd", "-V"], capture_output=True, check=True, text=True).stdout
     return tuple(int(number) for number in re.search(r"(\d+)\.(\d+)", said).groups())
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

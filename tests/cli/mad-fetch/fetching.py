@@ -45,7 +45,7 @@ class FetchCase(madtest.Case):
 
     def fetch(self, *words, env=None):
         return madtest.run("mad-fetch", *words, env={"HOME": self.tmp, **QUICK, **(env or {})},
-                           timeout=60)
+                           timeout=300)
 
     def assert_fetched(self, done):
         """The bundle holds this snapshot, sealed; returns it."""

@@ -174,10 +174,10 @@ class Ranges:
         self.assertEqual(figures["size_bytes"], len(self.bytes))
 
     def test_several_ranges_at_once_go_into_place(self):
-        self.proxy.fail(together(4), when=is_range, times=4)
         # The first one is the last to come.
         self.proxy.fail(stall(1000), when=range_at(0))
-        process = self.start_out()
+        self.proxy.fail(together(3), when=is_range, times=3)
+        process = self.start_out("--stall-timeout", "60")
         self.wait_for_parts(20)
         self.proxy.release()
         process.wait(30)
@@ -381,7 +381,7 @@ class Ranges:
 
     def test_two_fetches_of_one_destination_do_not_mix(self):
         self.proxy.fail(stall(), when=range_at(10))
-        first = self.start_out()
+        first = self.start_out("--stall-timeout", "60")
         self.wait_for_parts(8)
         self.assert_published_beside(self.fetch_out())
         self.proxy.release()
@@ -442,7 +442,7 @@ class FromS3(Ranges, madtest.Case):
         self.assert_bundle(self.fetch("--connections", "1", "--part-size", "64K",
                                       **S3.environment()))
         self.assertEqual(self.figures()["ranges"], SIZE_MIB * 16 + 1)
-        self.assertLess(time.monotonic() - start, 8)
+        self.assertLess(time.monotonic() - start, 15)
 
 
 class FromNginx(Ranges, madtest.Case):

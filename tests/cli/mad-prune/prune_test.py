@@ -271,18 +271,25 @@ class Together(PlaceCase):
                 self.errors.append(f"read step {step}, though {known} was committed")
             self.reads += 1
 
+    def fewest(self):
+        return min(self.kills, self.reads, self.writes)
+
     def test_nothing_that_was_committed_is_lost(self):
         self.over = threading.Event()
         threads = [threading.Thread(target=work)
                    for work in (self.write, self.prune, self.prune, self.read)]
         for thread in threads:
             thread.start()
-        self.over.wait(self.SECONDS)
+        began = time.monotonic()
+        # Under load they come to much less in the same time.
+        while time.monotonic() < began + self.SECONDS or (
+                self.fewest() <= 5 and time.monotonic() < began + 200):
+            self.over.wait(0.1)
         self.over.set()
         for thread in threads:
             thread.join()
         self.assertEqual(self.errors, [])
-        self.assertGreater(min(self.kills, self.reads, self.writes), 5)
+        self.assertGreater(self.fewest(), 5)
         found = self.listed(None, "--check")
         self.assertGreaterEqual(max(entry["step"] or 0 for entry in found.values()),
                                 self.committed)

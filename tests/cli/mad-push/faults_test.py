@@ -182,8 +182,7 @@ class Faults:
                 proxy = self.through_proxy()
                 proxy.fail(fault, when=is_data, skip=1 if self.place.has_buckets else 0,
                            times=None)
-                done = self.push("--deadline", "2" if madtest.SANITIZED else "0.8",
-                                 "--retries", "1000", "--connections", "1")
+                done = self.push("--deadline", "4", "--retries", "1000", "--connections", "1")
                 self.assert_reason(done, 10, "deadline-passed", "there is no time left")
                 self.assert_kept()
 

@@ -467,6 +467,8 @@ class Dying(PushCase):
         process = None
 
         def die():
+            while process is None:  # not known here yet
+                time.sleep(0.001)
             process.kill()
             process.wait()
 

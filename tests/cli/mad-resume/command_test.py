@@ -192,7 +192,7 @@ class Command(resumes.Case):
     def test_a_notify_that_hangs_is_ended_with_all_its_children(self):
         marks = self.tmp / "pids"
         began = time.monotonic()
-        done = self.resume(b"", "--notify-timeout", "0.3", "--notify",
+        done = self.resume(b"", "--notify-timeout", "2", "--notify",
                            f"sleep 300 & echo $! > {marks}; trap '' TERM; sleep 300")
         self.assert_failed(done)
         self.assertLess(time.monotonic() - began, 30)

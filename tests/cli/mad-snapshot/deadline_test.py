@@ -57,9 +57,14 @@ class NoTime(DeadlineCase):
     def test_a_state_too_large_is_said_early_and_leaves_the_old_snapshot_whole(self):
         old = self.put_old()
         state = self.sparse_state(3 << 30)
-        begin = time.time()
         seconds = 3 if madtest.SANITIZED else 1
-        done = self.take(state, env={"MAD_DEADLINE": begin + seconds})
+        for _ in range(3):
+            self.report.unlink(missing_ok=True)
+            begin = time.time()
+            done = self.take(state, env={"MAD_DEADLINE": begin + seconds})
+            # The file system may need more than the time that is kept to take it all away.
+            if self.report.exists():
+                break
         self.assert_refused(done, 10, "deadline: there is no time left")
         if not madtest.SANITIZED:
             self.assertLess(self.report.stat().st_mtime, begin + seconds)
@@ -74,7 +79,7 @@ class NoTime(DeadlineCase):
         directory = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY)
         self.addCleanup(os.close, directory)
         fcntl.flock(directory, fcntl.LOCK_EX)
-        done = self.take(state, "--deadline", "0.4", "--lock-timeout", "60")
+        done = self.take(state, "--deadline", "2", "--lock-timeout", "60")
         self.assert_refused(done, 10, "deadline")
         self.assertEqual(madtest.tree(self.place), old)
 
@@ -93,7 +98,7 @@ class NoTime(DeadlineCase):
         old = self.put_old()
         state = madtest.make_state(self.tmp / "state", {"a/b": np.ones(3)})
         # The last sync before the commit is done in the second that is kept for ending.
-        late = self.take_from_a_slow_disk(state, "delay_exit=3300000:when=2", "4")
+        late = self.take_from_a_slow_disk(state, "delay_exit=3050000:when=2", "4")
         self.assertEqual(late.returncode, 10, late.stderr)
         self.assertIn(b"deadline", late.stderr)
         self.assertEqual(madtest.tree(self.place), old)
@@ -102,7 +107,7 @@ class NoTime(DeadlineCase):
 class WhatIsDropped(DeadlineCase):
     def test_compression_that_takes_too_long_is_given_up_on_the_way(self):
         # A quiet machine deflates 20 to 40 MiB a second.
-        size_mib, seconds = (160, "10") if madtest.SANITIZED else (64, "1.6")
+        size_mib, seconds = (160, "10") if madtest.SANITIZED else (128, "3.4")
         noise = np.random.default_rng(5).random(size_mib * MIB // 8)
         arrays = {"a/quick": np.zeros(1000), "b/slow": noise, "c/after": np.zeros(1000)}
         state = madtest.make_state(self.tmp / "state", arrays)

@@ -247,7 +247,8 @@ class Late(ServerCase):
                 with self.subTest(path=path, option=option):
                     with MaddeningServer(self.arrays) as server:
                         server.fault(path, hang)
-                        done = self.take(server.url, option, "0.6")
+                        seconds = "2" if option == "--server-timeout" else "4"
+                        done = self.take(server.url, option, seconds)
                         self.assertEqual(done.returncode, code, done.stderr)
                         self.assertEqual(self.report["reason"], reason)
                         self.assertEqual(server.seen[-1], "POST /sim/resume")
@@ -256,7 +257,7 @@ class Late(ServerCase):
                         self.assertEqual(sorted(os.listdir(self.place)), sorted(old))
 
     def test_one_that_hangs_when_it_is_let_go_costs_no_snapshot(self):
-        for fault, option in ((hang, "0.3"), (cut, "5"), (answer(500), "5")):
+        for fault, option in ((hang, "2"), (cut, "5"), (answer(500), "5")):
             with MaddeningServer(self.arrays) as server:
                 server.fault("/sim/resume", fault)
                 done = self.take(server.url, "--server-timeout", option)

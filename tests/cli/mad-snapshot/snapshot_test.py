@@ -204,9 +204,10 @@ class WhereItIsWritten(SnapshotCase):
         self.assertEqual(len(madtest.tree(self.place)), 6)
 
     def test_ten_writers_into_one_directory_make_ten_snapshots(self):
-        writers = [subprocess.Popen([madtest.tool("mad-snapshot"), "-o", self.place, self.state],
-                                    env=madtest.clean_environment(), stdout=subprocess.PIPE)
-                   for _ in range(10)]
+        command = [madtest.tool("mad-snapshot"), "--lock-timeout", "60", "-o", self.place,
+                   self.state]
+        writers = [subprocess.Popen(command, env=madtest.clean_environment(),
+                                    stdout=subprocess.PIPE) for _ in range(10)]
         names = {writer.communicate()[0].decode().strip() for writer in writers}
         self.assertEqual(len(names), 10)
         self.assertEqual(len(madtest.tree(self.place)), 20)

@@ -304,7 +304,7 @@ class Redirects(HttpCase):
 class Ranges(contract.Ranges, HttpCase):
     def test_a_range_that_stalls_is_asked_for_again(self):
         self.proxy.fail(stall(after=100_000), method="GET")
-        self.assertEqual(self.result("ranges", self.url(), MIB, 2, "--timeout", 500), "complete")
+        self.assertEqual(self.result("ranges", self.url(), MIB, 2, "--timeout", 3000), "complete")
         self.assertEqual(self.output, self.data)
         self.assertEqual(self.figures["retries"], 1)
         self.proxy.fail(stall(after=0), method="GET", times=None)
@@ -385,7 +385,7 @@ class Uploads(HttpCase):
     def test_a_server_that_takes_nothing_more_is_left_after_a_while(self):
         proxy = self.through_proxy()
         proxy.fail(stall_upload(after=MIB), method="PUT")
-        self.assert_stored(self.upload("--timeout", 500))
+        self.assert_stored(self.upload("--timeout", 3000))
         self.assertEqual(len(proxy.requests(method="PUT")), 2)
 
     def test_a_cut_upload_leaves_what_was_there(self):

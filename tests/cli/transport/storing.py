@@ -17,7 +17,7 @@ class StoreCase(madtest.Case):
 
     def store(self, *words, stdin=b"", **changes):
         env = {**self.environment, "HOME": self.tmp, **changes}
-        return madtest.run("mad-test-store", *words, stdin=stdin, env=env, timeout=60)
+        return madtest.run("mad-test-store", *words, stdin=stdin, env=env, timeout=300)
 
     def result(self, *words, stdin=b"", **changes):
         """What came of a call that does not fail; `self.figures` has the rest."""
@@ -52,7 +52,7 @@ def noise(size, seed=1):
     return madtest.np.random.default_rng(seed).bytes(size)
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
