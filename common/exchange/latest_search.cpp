@@ -24,7 +24,7 @@ LatestSearch::LatestSearch(const FetchRequest& base, std::optional<unsigned> fal
     place_ = open_place(base.url, base);
   } catch (const Error& error) {
     if (error.reason != "place-missing") throw;
-    log_verbose(error.one_line());
+    log_note(error.one_line());
     return;
   }
   if (place_->is_local()) proof_ = Proof::before;
