@@ -136,6 +136,12 @@ class Faults:
                 self.assert_stored()
                 self.assertGreaterEqual(self.report["retries"], 1)
 
+    def test_the_budget_is_for_what_follows_a_failure_however_long_that_took(self):
+        proxy = self.through_proxy()
+        proxy.fail(stall_upload(after=MIB // 2), when=is_data)
+        self.pushed("--stall-timeout", "2", "--retry-budget", "1")
+        self.assert_stored()
+
     def test_so_it_is_with_the_manifest_and_what_goes_before_it(self):
         for fault in (reset(), lost_answer(), status(503)):
             with self.subTest(fault=fault):
