@@ -33,7 +33,7 @@ std::optional<std::string> find_url(const Surroundings& surroundings) {
 Secret find_token(const Surroundings& surroundings) {
   if (const auto path = surroundings.variable(std::string(k_token) + "_FILE")) {
     // Read at each renewal: EKS replaces it.
-    const auto text = read_credentials_file(*path, std::size_t{64} * 1024);
+    const auto text = read_credentials_file(*path, FilePlace::named, std::size_t{64} * 1024);
     if (!text) throw invalid_credentials(printable(*path), "expected a token, found no such file");
     return *text;
   }

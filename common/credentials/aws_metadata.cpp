@@ -69,7 +69,11 @@ bool AwsMetadata::fetch_token() {
   try {
     answer = ask_service(surroundings_, ask_for_token(), k_instance_metadata, answered_ ? 3 : 2);
   } catch (const Error& error) {
-    if (answered_ || error.code != ExitCode::remote) throw;
+    if (answered_ || error.code != ExitCode::remote ||
+        has_metadata_service(surroundings_, error, Cloud::aws,
+                             "AWS_EC2_METADATA_SERVICE_ENDPOINT")) {
+      throw;
+    }
     why_ = "no answer from " + printable(endpoint_);
     return false;
   }

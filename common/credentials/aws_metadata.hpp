@@ -16,7 +16,7 @@ class AwsMetadata {
   explicit AwsMetadata(Surroundings surroundings, std::string endpoint = {});
 
   /// Nothing where the service answers 404, or where there is none: why() then says so.
-  /// Once it has answered, its failures are Error(remote).
+  /// The failures of one that is there are Error(remote).
   std::optional<Secret> get(const std::string& path);
   const std::string& why() const { return why_; }
 

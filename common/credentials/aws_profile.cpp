@@ -151,16 +151,18 @@ AwsProfile read_aws_profile(const Surroundings& surroundings, const AwsOptions& 
   const auto variable = surroundings.variable("AWS_PROFILE");
   profile.named = !options.profile.empty() || variable.has_value();
   profile.name = !options.profile.empty() ? options.profile : variable.value_or("default");
-  profile.credentials_path = surroundings.expand_home(
-      surroundings.variable("AWS_SHARED_CREDENTIALS_FILE").value_or("~/.aws/credentials"));
-  profile.config_path =
-      surroundings.expand_home(surroundings.variable("AWS_CONFIG_FILE").value_or("~/.aws/config"));
+  const auto read = [&](const char* file_variable, const char* usual, std::string& path) {
+    const auto given = surroundings.variable(file_variable);
+    path = surroundings.expand_home(given.value_or(usual));
+    return read_credentials_file(path, given ? FilePlace::named : FilePlace::usual);
+  };
 
-  if (const auto text = read_credentials_file(profile.credentials_path)) {
+  if (const auto text =
+          read("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", profile.credentials_path)) {
     profile.credentials = parse_aws_section(text->reveal(), section_name(profile.name),
                                             printable(profile.credentials_path));
   }
-  if (const auto text = read_credentials_file(profile.config_path)) {
+  if (const auto text = read("AWS_CONFIG_FILE", "~/.aws/config", profile.config_path)) {
     const auto section = [&](const std::string& name) {
       return parse_aws_section(text->reveal(), name, printable(profile.config_path));
     };

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "base/text.hpp"
 #include "credentials/aws_providers.hpp"
 #include "credentials/encoding.hpp"
@@ -83,6 +86,13 @@ std::string error_code(const HttpAnswer& answer) {
   }
 }
 
+/// Refusals of STS that say nothing against the same request a moment later.
+bool is_transient_code(std::string_view code) {
+  constexpr std::array<std::string_view, 3> k_codes = {"Throttling", "ThrottlingException",
+                                                       "IDPCommunicationError"};
+  return std::find(k_codes.begin(), k_codes.end(), code) != k_codes.end();
+}
+
 Secret take_text(XmlElement& parent, const char* name) {
   XmlElement* const element = parent.find(name);
   Secret text = element == nullptr ? Secret() : Secret(std::move(element->text));
@@ -123,7 +133,12 @@ AwsProvider aws_web_identity(const Surroundings& surroundings, const AwsOptions&
     }
     const HttpAnswer answer = ask_service(surroundings, ask_sts(*identity), k_web_identity);
     if (answer.status != 200) {
-      throw refused_by_service(k_web_identity, answer.status, error_code(answer));
+      const std::string code = error_code(answer);
+      if (is_transient_code(code)) {
+        throw Error(ExitCode::remote, "http-status", k_web_identity,
+                    "answered HTTP " + std::to_string(answer.status) + " (" + code + ")");
+      }
+      throw refused_by_service(k_web_identity, answer.status, code);
     }
     return read_answer(answer);
   }};

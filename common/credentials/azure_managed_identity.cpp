@@ -35,7 +35,10 @@ AzureProvider azure_managed_identity(const Surroundings& surroundings) {
       answer = ask_service(surroundings, ask_for_token(surroundings, *answered), k_managed_identity,
                            *answered ? 3 : 2);
     } catch (const Error& error) {
-      if (*answered || error.code != ExitCode::remote) throw;
+      if (*answered || error.code != ExitCode::remote ||
+          has_metadata_service(surroundings, error, Cloud::azure)) {
+        throw;
+      }
       looked.push_back(std::string(k_managed_identity) + ": no answer from 169.254.169.254");
       return std::nullopt;
     }

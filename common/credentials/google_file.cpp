@@ -5,16 +5,19 @@ namespace {
 
 struct Place {
   std::string path;
+  FilePlace place = FilePlace::usual;
+  /// The file itself, not its directory.
   bool named = false;
 };
 
 Place find_place(const Surroundings& surroundings) {
   if (const auto path = surroundings.variable("GOOGLE_APPLICATION_CREDENTIALS")) {
-    return {surroundings.expand_home(*path), true};
+    return {surroundings.expand_home(*path), FilePlace::named, true};
   }
-  const std::string directory =
-      surroundings.variable("CLOUDSDK_CONFIG").value_or("~/.config/gcloud");
-  return {surroundings.expand_home(directory) + "/application_default_credentials.json", false};
+  const auto directory = surroundings.variable("CLOUDSDK_CONFIG");
+  return {surroundings.expand_home(directory.value_or("~/.config/gcloud")) +
+              "/application_default_credentials.json",
+          directory ? FilePlace::named : FilePlace::usual, false};
 }
 
 }  // namespace
@@ -23,7 +26,7 @@ GoogleProvider google_file(const Surroundings& surroundings) {
   return {[surroundings](Looked& looked) -> std::optional<GoogleCredentials> {
     const Place place = find_place(surroundings);
     const std::string subject = printable(place.path);
-    const auto text = read_credentials_file(place.path);
+    const auto text = read_credentials_file(place.path, place.place);
     if (!text) {
       if (place.named) {
         throw invalid_credentials(subject,

@@ -27,7 +27,10 @@ GoogleProvider google_metadata(const Surroundings& surroundings) {
     try {
       answer = ask_service(surroundings, ask, k_metadata_server, *answered ? 3 : 2);
     } catch (const Error& error) {
-      if (*answered || error.code != ExitCode::remote) throw;
+      if (*answered || error.code != ExitCode::remote ||
+          has_metadata_service(surroundings, error, Cloud::gcp, "GCE_METADATA_HOST")) {
+        throw;
+      }
       looked.push_back(std::string(k_metadata_server) + ": no answer from " + printable(host));
       return std::nullopt;
     }

@@ -7,7 +7,8 @@
 namespace mad {
 namespace {
 
-constexpr const char* k_scope = "https://www.googleapis.com/auth/devstorage.read_write";
+/// An object's metadata are not changed (objects.patch) with less.
+constexpr const char* k_scope = "https://www.googleapis.com/auth/devstorage.full_control";
 constexpr const char* k_token_url = "https://oauth2.googleapis.com/token";
 constexpr std::int64_t k_assertion_seconds = 3600;
 /// Google forgives a few minutes.

@@ -34,6 +34,13 @@ HttpAnswer ask_service(const Surroundings& surroundings, const HttpAsk& ask,
   }
 }
 
+bool has_metadata_service(const Surroundings& surroundings, const Error& failure, Cloud cloud,
+                          const char* variable) {
+  return failure.reason == "http-status" ||
+         (variable != nullptr && surroundings.variable(variable)) ||
+         surroundings.firmware() == cloud;
+}
+
 Error refused_by_service(const std::string& subject, int status, std::string_view word) {
   std::string text = "answered HTTP " + std::to_string(status);
   const bool identifier =
@@ -96,7 +103,7 @@ bool is_token(std::string_view text) {
 }
 
 Secret read_token_file(const std::string& path) {
-  const auto text = read_credentials_file(path, std::size_t{64} * 1024);
+  const auto text = read_credentials_file(path, FilePlace::named, std::size_t{64} * 1024);
   if (!text) throw invalid_credentials(printable(path), "expected a token, found no such file");
   std::string_view token = text->reveal();
   const auto end = token.find_last_not_of("\r\n");

@@ -19,6 +19,12 @@ namespace mad {
 HttpAnswer ask_service(const Surroundings& surroundings, const HttpAsk& ask,
                        const std::string& subject, unsigned attempts = 3);
 
+/// Whether a metadata service that `failure` is of is there all the same: it answered, `variable`
+/// is set and names it, or the firmware says that this machine is in its cloud.  What is late or
+/// busy is asked again; what is not there is passed over.
+bool has_metadata_service(const Surroundings& surroundings, const Error& failure, Cloud cloud,
+                          const char* variable = nullptr);
+
 /// Error(access_denied, `credentials-refused`): the status, and the service's own word
 /// for it where that is an identifier.  Its description may quote a token: not shown.
 Error refused_by_service(const std::string& subject, int status, std::string_view word);

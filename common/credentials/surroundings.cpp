@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/interrupt.hpp"
+#include "base/log.hpp"
 #include "io/file.hpp"
 
 namespace mad {
@@ -57,7 +58,8 @@ std::string Surroundings::expand_home(const std::string& path) const {
   return home ? *home + path.substr(1) : path;
 }
 
-std::optional<Secret> read_credentials_file(const std::string& path, std::size_t max_bytes) {
+std::optional<Secret> read_credentials_file(const std::string& path, FilePlace place,
+                                            std::size_t max_bytes) {
   // Without HOME; not a directory of that name here.
   if (path.rfind("~/", 0) == 0) return std::nullopt;
   const std::string subject = printable(path);
@@ -65,7 +67,11 @@ std::optional<Secret> read_credentials_file(const std::string& path, std::size_t
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    throw invalid_credentials(subject, std::string("cannot read: ") + std::strerror(errno));
+    const std::string what = std::string("cannot read: ") + std::strerror(errno);
+    if (errno != EACCES || place == FilePlace::named) throw invalid_credentials(subject, what);
+    // As of a service that was started with the environment of another user.
+    log_verbose(subject + ": " + what + "; taken for none");
+    return std::nullopt;
   }
   const struct ::stat status = stat_fd(fd.get(), subject);
   if (!S_ISREG(status.st_mode)) throw invalid_credentials(subject, "expected a regular file");

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "credentials/cloud.hpp"
 #include "credentials/http_port.hpp"
 
 namespace mad {
@@ -25,6 +26,8 @@ struct Surroundings {
       process_environment;
   std::function<std::int64_t()> now = system_now;
   std::function<void(std::chrono::milliseconds)> wait = wait_for_retry;
+  /// The cloud that the machine's firmware names.
+  std::function<std::optional<Cloud>()> firmware = [] { return cloud_of_firmware(); };
 
   /// A variable of the environment; an empty one counts as unset, as the vendors have it.
   std::optional<std::string> variable(const std::string& name) const;
@@ -32,11 +35,14 @@ struct Surroundings {
   std::string expand_home(const std::string& path) const;
 };
 
-/// A file with credentials, at most `max_bytes` (1 MiB) long; nothing where there is none.
-/// Symbolic links are followed: Kubernetes mounts its tokens as links.  Throws
-/// Error(access_denied, `credentials-invalid`) for what is no regular file, is longer
-/// or cannot be read.
-std::optional<Secret> read_credentials_file(const std::string& path,
+/// Whether somebody said where a file is, or it is looked for where such files are.
+enum class FilePlace { named, usual };
+
+/// A file with credentials, at most `max_bytes` (1 MiB) long; nothing where there is none, or
+/// where the usual place is not this user's to look into.  Symbolic links are followed:
+/// Kubernetes mounts its tokens as links.  Throws Error(access_denied, `credentials-invalid`)
+/// for what is no regular file, is longer or cannot be read.
+std::optional<Secret> read_credentials_file(const std::string& path, FilePlace place,
                                             std::size_t max_bytes = 1U << 20U);
 
 /// What a file or an answer should have been: Error(access_denied, `credentials-invalid`).

@@ -17,12 +17,13 @@ constexpr std::size_t k_hash_bytes = std::size_t{256} << 10U;
 }  // namespace
 
 PlacedNpz::PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
-                     const RangePlan& plan)
+                     const RangePlan& plan, Leftovers leftovers)
     : publisher_(publisher),
       size_bytes_(object.size_bytes),
       plan_(plan),
       partial_(PartialFile::open(publisher.path(), object.identity, object.size_bytes)) {
   if (partial_) {
+    if (leftovers == Leftovers::unchecked) partial_->replace({});
     present_ = resumed_ = partial_->parts();
     publisher_.adopt(partial_->share());
   }
@@ -67,7 +68,8 @@ std::uint64_t PlacedNpz::run_end(std::uint64_t from) {
 
 WholePlacedNpz::WholePlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
                                const Manifest* manifest, const RangePlan& plan)
-    : PlacedNpz(publisher, object, plan),
+    : PlacedNpz(publisher, object, plan,
+                manifest == nullptr ? Leftovers::unchecked : Leftovers::checked),
       manifest_(manifest),
       buffer_(std::make_unique_for_overwrite<std::byte[]>(k_hash_bytes)) {}
 
@@ -117,7 +119,7 @@ bool ChunkPlacedNpz::suits(const Manifest* manifest, std::uint64_t size_bytes) {
 ChunkPlacedNpz::ChunkPlacedNpz(SnapshotPublisher& publisher, const RangedObject& object,
                                const Chunks& chunks, const RangePlan& plan,
                                const std::string& subject)
-    : PlacedNpz(publisher, object, plan), chunks_(chunks), subject_(subject) {
+    : PlacedNpz(publisher, object, plan, Leftovers::checked), chunks_(chunks), subject_(subject) {
   const std::uint64_t chunk_bytes = chunks.chunk_bytes;
   plan_.part_bytes = (plan.part_bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
   for (std::uint64_t index = chunks.digests.size(); index-- > 0;) {

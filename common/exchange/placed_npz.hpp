@@ -15,7 +15,8 @@
 namespace mad {
 
 /// An npz by ranges into the file that will be published: parts are written where they
-/// belong, and journaled.  Goes on with what an earlier fetch left (PartialFile).
+/// belong, and journaled.  Goes on with what an earlier fetch left (PartialFile), where that
+/// is checked.
 class PlacedNpz : public RangedNpz {
  public:
   const RangePlan& plan() const override { return plan_; }
@@ -26,8 +27,12 @@ class PlacedNpz : public RangedNpz {
   virtual std::optional<Digest> sha256() const { return std::nullopt; }
 
  protected:
+  /// Whether there is anything to hold what an earlier fetch left against.
+  enum class Leftovers { checked, unchecked };
+
   /// The publisher outlives it.  Asks for the space.
-  PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const RangePlan& plan);
+  PlacedNpz(SnapshotPublisher& publisher, const RangedObject& object, const RangePlan& plan,
+            Leftovers leftovers);
 
   void place(std::uint64_t offset, Bytes bytes);
   /// The part is there; by any thread.
@@ -52,7 +57,7 @@ class PlacedNpz : public RangedNpz {
 };
 
 /// Held against the SHA-256 of the whole, in order behind the parts; where that is wrong,
-/// what is from an earlier fetch is read again, once.
+/// what is from an earlier fetch is read again, once.  Without a manifest all is read.
 class WholePlacedNpz final : public PlacedNpz {
  public:
   /// `manifest` is null where there is none.

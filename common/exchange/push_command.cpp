@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/error.hpp"
+#include "credentials/encoding.hpp"
 #include "exchange/push.hpp"
 #include "io/file.hpp"
 #include "io/pipe.hpp"
@@ -36,13 +37,14 @@ Url destination(const PushOptions& options) {
                                                          : "";
   if (text.empty()) throw Error(ExitCode::usage, "usage", "URL", "expected one, or MAD_PUSH_URL");
   Url url = store_url(text);
-  // A signature in a query may end with a slash as well.
-  if ((url.query.empty() ? text : url.path).back() != '/') return url;
+  // A signature in a query may end with a slash as well, and so may a fragment.
+  if (url.path.back() != '/' || (url.query.empty() && text.back() != '/')) return url;
   if (options.snapshot == "-") {
     bad_destination(text, "expected the npz's whole name, because a stream may have none");
   }
   if (!url.query.empty()) bad_destination(text, "expected the npz's whole name before a query");
-  return parse_url(text + split_path(options.snapshot).name);
+  url.path += percent_encode_path(split_path(options.snapshot).name);
+  return url;
 }
 
 PushRequest push_request(const PushOptions& options) {

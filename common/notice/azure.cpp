@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::chrono::milliseconds k_azure_interval{800};
 constexpr std::chrono::milliseconds k_azure_first_timeout{150'000};
+/// The events of a whole scale set are in one answer, with the names of its machines.
+constexpr std::size_t k_max_events_bytes = std::size_t{1} << 20U;
 constexpr const char* k_events = "/metadata/scheduledevents?api-version=2020-07-01";
 constexpr const char* k_name = "/metadata/instance/compute/name?api-version=2021-02-01&format=text";
 
@@ -42,8 +44,9 @@ class AzureFeed final : public Feed {
     std::optional<Error> unnamed;
     if (name_.empty()) unnamed = learn_name();
     const TimedAnswer timed_answer = timed(surroundings_, [this] {
-      return surroundings_.http->ask(
-          azure_ask(events_url_, answered_ ? k_metadata_timeout : k_azure_first_timeout));
+      HttpAsk ask = azure_ask(events_url_, answered_ ? k_metadata_timeout : k_azure_first_timeout);
+      ask.max_answer_bytes = k_max_events_bytes;
+      return surroundings_.http->ask(ask);
     });
     if (timed_answer.answer.status != 200) {
       throw status_error(subject(), timed_answer.answer.status);

@@ -22,7 +22,4 @@ std::optional<Cloud> find_cloud(const std::string& endpoint,
                                 std::chrono::milliseconds time = std::chrono::milliseconds(1500),
                                 const std::string& dmi_directory = "/sys/class/dmi/id");
 
-/// What the firmware says.
-std::optional<Cloud> cloud_of_firmware(const std::string& dmi_directory);
-
 }  // namespace mad

@@ -13,6 +13,9 @@ namespace {
 constexpr std::array<NoticeKind, 3> k_kinds = {NoticeKind::preemption, NoticeKind::rebalance,
                                                NoticeKind::maintenance};
 
+/// Nothing is executed with a variable of 128 KiB (MAX_ARG_STRLEN).
+constexpr std::size_t k_max_variable_bytes = std::size_t{64} << 10U;
+
 }  // namespace
 
 std::optional<Cloud> parse_cloud(std::string_view word) {
@@ -69,7 +72,9 @@ std::string format_notice(const Notice& notice) {
 NoticeVariables notice_variables(const Notice& notice, std::int64_t now) {
   const std::string deadline = notice.deadline ? std::to_string(*notice.deadline) : std::string();
   // A NUL ends a variable's value.
-  const auto value = [](const std::string& text) { return text.substr(0, text.find('\0')); };
+  const auto value = [](const std::string& text) {
+    return text.size() > k_max_variable_bytes ? "" : text.substr(0, text.find('\0'));
+  };
   NoticeVariables variables = {{"MAD_NOTICE_PROVIDER", std::string(name_of(notice.cloud))},
                                {"MAD_NOTICE_KIND", std::string(name_of(notice.kind))},
                                {"MAD_NOTICE_DEADLINE", deadline},

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-namespace mad {
+#include "credentials/cloud.hpp"
 
-enum class Cloud { aws, gcp, azure };
+namespace mad {
 
 enum class NoticeKind {
   preemption,   ///< the machine is taken away
@@ -26,7 +26,7 @@ struct Notice {
   std::optional<std::int64_t> deadline;
   /// The cloud's own name for the event; empty where it has none.
   std::string event_id;
-  /// The service's answer as it came, at most 64 KiB.
+  /// The service's answer as it came, at most 1 MiB.
   std::string body;
 };
 
@@ -43,9 +43,10 @@ std::vector<NoticeKind> parse_notice_kinds(std::string_view list);
 std::string format_notice(const Notice& notice);
 
 /// What a command that is run for `notice` finds in its environment: MAD_NOTICE_PROVIDER,
-/// _KIND, _DEADLINE, _EVENT_ID and _BODY, empty where there is none, and, where there is a
-/// deadline, MAD_DEADLINE: without a value, so to be taken out of the environment, where it is
-/// not after `now`, for one that is over would only keep the command from trying.
+/// _KIND, _DEADLINE, _EVENT_ID and _BODY, empty where there is none or it is longer than 64 KiB
+/// (Linux takes no variable of twice that), and, where there is a deadline, MAD_DEADLINE: without a
+/// value, so to be taken out of the environment, where it is not after `now`, for one that is over
+/// would only keep the command from trying.
 using NoticeVariables = std::vector<std::pair<std::string, std::optional<std::string>>>;
 NoticeVariables notice_variables(const Notice& notice, std::int64_t now);
 

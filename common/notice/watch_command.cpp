@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
@@ -31,8 +34,8 @@ namespace {
 
 /// Notices that wait for the command to end; more of them say nothing new.
 constexpr std::size_t k_max_waiting = 16;
-/// For whoever reads standard output to make room for a line.
-constexpr int k_stdout_patience_ms = 200;
+/// For whoever reads standard output to take a line.
+constexpr std::chrono::milliseconds k_stdout_patience{200};
 
 int signal_number_of(const std::string& word) {
   const std::string name = word.rfind("SIG", 0) == 0 ? word.substr(3) : word;
@@ -77,20 +80,56 @@ Feeds feeds_of(Cloud cloud, const Surroundings& surroundings, const NoticeSettin
   }
 }
 
-/// A line to standard output, whole; false where nobody reads there.  A reader that has stopped
-/// must not keep the notice from those that act on it.
-bool print_notice(const Notice& notice) {
-  pollfd output = {STDOUT_FILENO, POLLOUT, 0};
-  if (poll(&output, 1, k_stdout_patience_ms) == 0) return false;
-  const std::string line = format_notice(notice);
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t n = write(STDOUT_FILENO, rest.data(), rest.size());
-    if (n < 0 && errno != EINTR) return false;
-    if (n > 0) rest.remove_prefix(static_cast<std::size_t>(n));
+/// Lines to standard output, each whole and after the one before it.  A reader that has stopped
+/// holds up whoever prints for no longer than it is waited for, and not at all once a signal
+/// has arrived; the descriptor is shared with others, who may not expect it to be non-blocking.
+class Printer {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// What is not taken in time is left for flush(); a line behind that is dropped.
+  void print(const std::string& line) {
+    const auto end = Clock::now() + k_stdout_patience;
+    flush(end);
+    if (rest_.empty()) rest_ = line;
+    flush(end);
+    if (!rest_.empty()) complain();
   }
-  return true;
-}
+
+  /// Waits for room until `end` at the latest.
+  void flush(Clock::time_point end) {
+    while (!rest_.empty()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+      std::array<pollfd, 2> wake = {pollfd{STDOUT_FILENO, POLLOUT, 0},
+                                    pollfd{interrupt_fd(), POLLIN, 0}};
+      const int ready =
+          poll(wake.data(), wake.size(), static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+      check_interrupted();
+      if (ready == 0) return;
+      if (wake[0].revents == 0) continue;
+      // A pipe that polls writable has room for no more.
+      const ssize_t n =
+          write(STDOUT_FILENO, rest_.data(), std::min<std::size_t>(rest_.size(), PIPE_BUF));
+      if (n > 0) rest_.erase(0, static_cast<std::size_t>(n));
+      if (n >= 0 || errno == EINTR || errno == EAGAIN) continue;
+      rest_.clear();
+      complain();
+    }
+  }
+
+  /// To be polled for room, or -1.
+  int fd() const { return rest_.empty() ? -1 : STDOUT_FILENO; }
+
+ private:
+  void complain() {
+    if (!std::exchange(deaf_, true)) {
+      log_warning("standard output: nobody takes what is written");
+    }
+  }
+
+  std::string rest_;
+  bool deaf_ = false;
+};
 
 class Watcher {
  public:
@@ -124,6 +163,7 @@ class Watcher {
         }
         if (child_) look_after_command();
         if (!child_ && !waiting_.empty()) start_command();
+        printer_.flush(Printer::Clock::now());
         if (once_ && done_) return static_cast<ExitCode>(status_);
         if (target_ && has_ended(target_->fd())) return ExitCode::ok;
         wait_for_something(watch.fd());
@@ -142,10 +182,8 @@ class Watcher {
   void handle(const Notice& notice) {
     log_note("notice of " + std::string(name_of(notice.cloud)) + ": " +
              std::string(name_of(notice.kind)) + deadline_words(notice));
-    if (!print_notice(notice) && !deaf_) {
-      deaf_ = true;
-      log_warning("standard output: nobody takes what is written");
-    }
+    // Before the signal, whose receiver may look for it.
+    printer_.print(format_notice(notice));
     if (std::find(kinds_.begin(), kinds_.end(), notice.kind) == kinds_.end()) return;
     if (target_) send_signal();
     if (command_.empty()) {
@@ -213,10 +251,11 @@ class Watcher {
   }
 
   void wait_for_something(int notices_fd) const {
-    std::array<pollfd, 4> all = {{{notices_fd, POLLIN, 0},
+    std::array<pollfd, 5> all = {{{notices_fd, POLLIN, 0},
                                   {interrupt_fd(), POLLIN, 0},
                                   {target_ ? target_->fd() : -1, POLLIN, 0},
-                                  {child_ ? child_->fd() : -1, POLLIN, 0}}};
+                                  {child_ ? child_->fd() : -1, POLLIN, 0},
+                                  {printer_.fd(), POLLOUT, 0}}};
     // Without a pidfd the command's end is looked for.
     const bool look_again = child_ && child_->fd() < 0;
     poll(all.data(), all.size(), look_again ? 50 : -1);
@@ -239,7 +278,7 @@ class Watcher {
   Notice running_for_;
   std::unique_ptr<ChildCommand> child_;
   std::uint64_t count_ = 0;
-  bool deaf_ = false;
+  Printer printer_;
   /// A notice that was chosen has been handled, by a command that ended with `status_`.
   bool done_ = false;
   int status_ = 0;

@@ -108,6 +108,17 @@ void HttpCalls::count_sends(const HttpRequest& request, unsigned sends) {
   if (request.body != nullptr) sent_bytes_ += sends * request.body->size_bytes();
 }
 
+HttpRequest HttpCalls::prepare(const HttpCall& call, Retrier& retrier) {
+  for (;;) {
+    try {
+      return call.prepare();
+    } catch (const Error& error) {
+      if (error.code != ExitCode::remote || error.reason == "tls") throw;
+      retrier.wait_or_throw(error, {});
+    }
+  }
+}
+
 std::optional<HttpFailure> HttpCalls::attempt(const HttpCall& call, HttpRequest request,
                                               HttpReply& reply, bool& sunk) {
   const HttpClientPool::Lease client = clients_.lease();
@@ -141,7 +152,7 @@ HttpReply HttpCalls::call(const HttpCall& call) {
 HttpReply HttpCalls::call(const HttpCall& call, Retrier& retrier) {
   unsigned repairs = 0;
   for (unsigned attempts = 1;; ++attempts) {
-    HttpRequest request = call.prepare();
+    HttpRequest request = prepare(call, retrier);
     if (call.sink != nullptr) call.sink->dress(request);
     if (call.sign) call.sign(request);
     HttpReply reply;

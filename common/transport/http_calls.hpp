@@ -54,7 +54,8 @@ struct HttpCall {
   /// The URL for messages.
   std::string subject;
   /// The request, made anew for each attempt, so that signatures and tokens are fresh.
-  /// What it refers to outlives the call.
+  /// What it refers to outlives the call.  Error(remote) is of a service that hands out
+  /// credentials: asked again as the store would be, unless it is about TLS.
   std::function<HttpRequest()> prepare;
   /// Last, once the sink has asked for its range: for signatures that cover it.  May be empty.
   std::function<void(HttpRequest& request)> sign;
@@ -88,6 +89,7 @@ class HttpCalls {
   TransferFigures figures() const;
 
  private:
+  static HttpRequest prepare(const HttpCall& call, Retrier& retrier);
   std::optional<HttpFailure> attempt(const HttpCall& call, HttpRequest request, HttpReply& reply,
                                      bool& sunk);
   void count_sends(const HttpRequest& request, unsigned sends);

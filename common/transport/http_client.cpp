@@ -17,6 +17,7 @@
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "base/version.hpp"
+#include "credentials/surroundings.hpp"
 #include "transport/address.hpp"
 
 namespace mad {
@@ -187,6 +188,18 @@ void acknowledge_at_once(const std::vector<curl_socket_t>& sockets) {
   }
 }
 
+/// An empty one counts as unset, as for curl.
+std::optional<std::string> variable(const char* name) {
+  auto value = process_environment(name);
+  return value && value->empty() ? std::nullopt : value;
+}
+
+/// Of a connection that the peer closed within the handshake; libcurl has no code for it.
+bool is_unexpected_end(std::string_view text) {
+  return text.find("SSL_ERROR_SYSCALL") != std::string_view::npos ||
+         text.find("unexpected eof") != std::string_view::npos;
+}
+
 HttpFailure failure_of(CURL* easy, CURLcode code, const char* detail) {
   const std::string text = printable(*detail != '\0' ? detail : curl_easy_strerror(code));
   long system = 0;
@@ -206,7 +219,7 @@ HttpFailure failure_of(CURL* easy, CURLcode code, const char* detail) {
     case CURLE_GOT_NOTHING:
       return {true, "transfer-cut", "the connection was cut: " + text, {}};
     case CURLE_SSL_CONNECT_ERROR:
-      if (system == ECONNRESET) return {true, "connect", text, {}};
+      if (system == ECONNRESET || is_unexpected_end(text)) return {true, "connect", text, {}};
       return {false, "tls", text, {}};
     case CURLE_PEER_FAILED_VERIFICATION:
       return {false, "tls", text,
@@ -264,6 +277,7 @@ struct HttpClient::State {
 
   void prepare(const HttpRequest& request, const HeaderList& headers, Exchange& exchange);
   void prepare_method(const HttpRequest& request, Exchange& exchange);
+  void prepare_trust();
   CURLcode run(Exchange& exchange);
   void check_stopped(const Exchange& exchange) const;
 
@@ -296,6 +310,19 @@ void HttpClient::State::prepare_method(const HttpRequest& request, Exchange& exc
   }
 }
 
+/// Without a file that was given, the variables of curl(1).
+void HttpClient::State::prepare_trust() {
+  if (!options.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options.ca_file.c_str());
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  } else if (const auto bundle = variable("CURL_CA_BUNDLE")) {
+    set(CURLOPT_CAINFO, bundle->c_str());
+  } else {
+    if (const auto directory = variable("SSL_CERT_DIR")) set(CURLOPT_CAPATH, directory->c_str());
+    if (const auto file = variable("SSL_CERT_FILE")) set(CURLOPT_CAINFO, file->c_str());
+  }
+}
+
 void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& headers,
                                 Exchange& exchange) {
   // A handle that found no host keeps its buffer, whose size can then not be set any more.
@@ -319,6 +346,11 @@ void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& he
   set(CURLOPT_HTTP_TRANSFER_DECODING, 1L);
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // A name that is still looked up is left to its thread: neither a signal nor a time limit
+  // could end the wait for it.
+  set(CURLOPT_QUICK_EXIT, 1L);
+#endif
   set(CURLOPT_BUFFERSIZE, 512L * 1024L);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -335,10 +367,7 @@ void HttpClient::State::prepare(const HttpRequest& request, const HeaderList& he
   set(CURLOPT_CLOSESOCKETDATA, &sockets);
   // A connection kept from before would not pass on_open_socket.
   if (request.redirected) set(CURLOPT_FRESH_CONNECT, 1L);
-  if (!options.ca_file.empty()) {
-    set(CURLOPT_CAINFO, options.ca_file.c_str());
-    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
-  }
+  prepare_trust();
   if (!request.with_credentials) return;
   if (options.use_netrc) set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_OPTIONAL));
   if (!request.url.userinfo.empty()) {

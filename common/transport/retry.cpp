@@ -30,11 +30,12 @@ std::string format_seconds(milliseconds time) {
 
 void Retrier::progress() {
   in_row_ = 0;
-  row_start_ = Clock::now();
 }
 
 void Retrier::wait_or_throw(const Error& failure, std::optional<seconds> retry_after) {
-  const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - row_start_);
+  const auto now = Clock::now();
+  if (in_row_ == 0) row_start_ = now;
+  const auto spent = std::chrono::duration_cast<milliseconds>(now - row_start_);
   const auto left = policy_.budget - spent;
   const auto give_up = [&](const std::string& why) {
     Error last = failure;

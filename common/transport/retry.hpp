@@ -13,7 +13,7 @@ namespace mad {
 struct RetryPolicy {
   /// Attempts after the first that may follow one another without progress.
   unsigned retries = 6;
-  /// How long such a row of attempts may take, waits included.
+  /// How long such a row of attempts may take after the first of its failures, waits included.
   std::chrono::milliseconds budget{180'000};
   /// The bound of the first wait; it doubles with each attempt, to 30 seconds.
   std::chrono::milliseconds first_delay{500};
@@ -44,7 +44,8 @@ class Retrier {
   const Stop* stop_;
   unsigned in_row_ = 0;
   unsigned total_ = 0;
-  Clock::time_point row_start_ = Clock::now();
+  /// The first failure of the row.
+  Clock::time_point row_start_;
 };
 
 /// Waits; a signal ends it (Interrupted), and so does `stop` (Stopped).

@@ -253,6 +253,14 @@ class Protocol(madtest.Case):
         self.assertEqual(self.ask("GET", path, Authorization=f"Bearer {token}")[0], 401)
         self.assertEqual(self.ask("GET", path, Authorization="Bearer invented")[0], 401)
 
+    def test_metadata_are_not_changed_with_a_token_for_reading_and_writing(self):
+        self.gcs.put("b", "k", b"x")
+        for scope, status in (("read_write", 403), ("full_control", 200)):
+            token = self.gcs.token(scope="https://www.googleapis.com/auth/devstorage." + scope)
+            self.assertEqual(self.ask("PATCH", "/storage/v1/b/b/o/k", b'{"metadata": {"a": "1"}}',
+                                      Authorization=f"Bearer {token}")[0], status)
+        self.assertEqual(self.gcs.find("b", "k").metadata, {"a": "1"})
+
     def test_an_assertion_of_another_key_is_refused(self):
         self.gcs.service_account(self.tmp)
         form = urllib.parse.urlencode({"grant_type": JWT_BEARER, "assertion": "e30.e30.AAAA"})

@@ -71,6 +71,7 @@ class FakeGCS:
         self.completed = {}  # those that were: what the last answer said
         self.kept_bytes = None  # of each chunk at most so many are kept, if it is set
         self.tokens = {}    # token: when it expires
+        self.scopes = {}    # token: what it is good for, where that was asked for
         self.grants = 0     # tokens handed out
         self.lock = threading.RLock()
         self._generations = itertools.count(1_700_000_000_000_000)
@@ -136,11 +137,12 @@ class FakeGCS:
             options["ANONYMOUS"] = "true"
         return {f"RCLONE_CONFIG_{remote}_{key}": value for key, value in options.items()}
 
-    def token(self, seconds=None):
-        """Hands out a bearer token."""
+    def token(self, seconds=None, scope=None):
+        """Hands out a bearer token, for `scope` or for everything."""
         token = "ya29." + secrets.token_urlsafe(24)
         with self.lock:
             self.tokens[token] = time.time() + (seconds or self.token_seconds)
+            self.scopes[token] = scope
             self.grants += 1
         return token
 
@@ -278,12 +280,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             if form["grant_type"] != JWT_BEARER:
                 raise ValueError("grant_type")
-            self._check_jwt(form["assertion"])
+            scope = self._check_jwt(form["assertion"])
         except (KeyError, ValueError, subprocess.CalledProcessError) as error:
             return self._send_json({"error": "invalid_grant", "error_description": repr(error)}, 400)
-        return self._send_token()
+        return self._send_token(scope)
 
     def _check_jwt(self, assertion):
+        """Returns the scope that is asked for."""
         text, _, signature = assertion.rpartition(".")
         header, claims = (json.loads(decode_base64url(part)) for part in text.split("."))
         if header["alg"] != "RS256":
@@ -302,6 +305,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise ValueError("iat")
         if claims["exp"] < now:
             raise ValueError("exp")
+        return claims["scope"]
 
     def _metadata_service(self, path):
         if self.headers.get("metadata-flavor") != "Google":
@@ -310,8 +314,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(404, "no such metadata")
         return self._send_token()
 
-    def _send_token(self):
-        self._send_json({"access_token": self.gcs.token(), "expires_in": self.gcs.token_seconds,
+    def _send_token(self, scope=None):
+        self._send_json({"access_token": self.gcs.token(scope=scope), "expires_in": self.gcs.token_seconds,
                          "token_type": "Bearer"}, headers=[("Metadata-Flavor", "Google")])
 
     def _check_token(self):
@@ -334,6 +338,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.gcs.delete(bucket, name)
                 return self._send(204, [], b"")
             if self.command == "PATCH":
+                # objects.patch is not among what devstorage.read_write is good for.
+                scope = self.gcs.scopes.get(self.headers.get("authorization", "").split(" ")[-1])
+                if scope and scope.endswith(".read_write"):
+                    raise Refused(403, "Request had insufficient authentication scopes.")
                 metadata = {**found.metadata, **json.loads(self.body).get("metadata", {})}
                 metadata = {key: value for key, value in metadata.items() if value is not None}
                 found = found._replace(metadata=metadata, metageneration=found.metageneration + 1)

@@ -30,20 +30,30 @@ def tool(name):
 def clean_environment(**extra):
     """The environment without what would steer a tool, plus `extra`."""
     steering = ("MAD_", "MADDENING_", "RESUME_FROM_URL", "http_proxy", "https_proxy", "all_proxy",
-                "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCE_", "STORAGE_EMULATOR_", "RCLONE_")
+                "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "GCE_", "STORAGE_EMULATOR_", "RCLONE_",
+                "CURL_CA_BUNDLE", "SSL_CERT_")
     env = {k: v for k, v in os.environ.items() if not k.startswith(steering)}
     env["PATH"] = f"{BIN}:{env['PATH']}"
     env.update({k: str(v) for k, v in extra.items()})
     return env
 
 
-def clock_wrong_by(seconds):
-    """The environment of a tool whose time of day is `seconds` ahead of everyone else's."""
-    wrong = {"LD_PRELOAD": str(BIN / "mad-test-clock.so"), "MAD_TEST_CLOCK": str(seconds)}
+def preload(library):
+    changed = {"LD_PRELOAD": str(BIN / library)}
     if SANITIZED:
         # The sanitizer's own library wants to be the first that is loaded.
-        wrong["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-    return wrong
+        changed["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return changed
+
+
+def clock_wrong_by(seconds):
+    """The environment of a tool whose time of day is `seconds` ahead of everyone else's."""
+    return {**preload("mad-test-clock.so"), "MAD_TEST_CLOCK": str(seconds)}
+
+
+def slow_names():
+    """The environment of a tool that looks for a name below `.slow` for a minute, in vain."""
+    return preload("mad-test-resolver.so")
 
 
 def run(*argv, stdin=b"", env=None, cwd=None, timeout=500):

@@ -8,6 +8,7 @@ nobody ended), `put(name, data)`, `busy` (how the store says that it is), `port`
 import itertools
 import os
 import pathlib
+import urllib.parse
 
 from azurite import Azurite
 from fake_gcs import FakeGCS
@@ -168,7 +169,8 @@ class WebPlace:
         (self.root / self.bucket).mkdir()
 
     def url(self, name="runs/sim.npz", bucket=None, port=None):
-        return f"http://127.0.0.1:{port or self.port}/{bucket or self.bucket}/{name}"
+        return f"http://127.0.0.1:{port or self.port}/{bucket or self.bucket}/" + \
+            urllib.parse.quote(name)
 
     def environment(self, port=None):
         return {}

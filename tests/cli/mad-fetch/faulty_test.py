@@ -1,9 +1,12 @@
+import contextlib
 import email.utils
 import json
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -234,6 +237,50 @@ class Failures(FaultyCase):
     def test_a_refused_connection_is_tried_again_and_then_code_7(self):
         done = self.fetch("--retries", "2", "http://127.0.0.1:9/sim.npz")
         self.assert_failed(done, 7, "connect", "gave up after 3 attempts")
+
+    def test_a_peer_that_closes_before_tls_is_agreed_on_is_tried_again_and_then_code_7(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        connections = []
+
+        def close_each():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, address = listener.accept()
+                    connections.append(address)
+                    with connection:
+                        connection.recv(65536)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65536):
+                            pass
+
+        peer = threading.Thread(target=close_each)
+        peer.start()
+        try:
+            done = self.fetch("--retries", "2",
+                              f"https://127.0.0.1:{listener.getsockname()[1]}{PATH}")
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            peer.join()
+        self.assert_failed(done, 7, "connect", "gave up after 3 attempts")
+        self.assertEqual(len(connections), 3)
+
+    def test_a_name_that_is_looked_up_for_long_holds_up_no_limit_and_no_signal(self):
+        slow = madtest.slow_names()
+        url = "http://store.slow/sim.npz"
+        done = self.fetch("--connect-timeout", "0.2", "--retries", "1", url, env=slow)
+        self.assert_failed(done, 7, "timeout", "gave up after 2 attempts")
+        self.assert_failed(self.fetch("--deadline", "2", url, env=slow), 10, "deadline-passed")
+        process = subprocess.Popen(
+            [madtest.tool("mad-fetch"), url], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=madtest.clean_environment(**slow))
+        with process:
+            try:
+                self.assertEqual(process.stderr.readline(), b"mad-test-resolver: store.slow\n")
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(30), -signal.SIGTERM)
+            finally:
+                process.kill()
 
     def test_an_unknown_name_is_code_7(self):
         done = self.fetch("--retries", "2", "http://no-such-host.invalid/sim.npz")

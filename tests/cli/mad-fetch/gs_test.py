@@ -4,7 +4,7 @@ import json
 
 import madtest
 from fake_gcs import FakeGCS
-from fault_proxy import FaultProxy, flip, gcs_error, meanwhile, status
+from fault_proxy import FaultProxy, flip, gcs_error, meanwhile, reset, status
 from fetching import Bundle, FetchCase
 
 AWKWARD_NAMES = ["a b+c.npz", "p%25.npz", "ü日本.npz", "s&=;:@!$'()*,~.npz", "d//e.npz",
@@ -192,11 +192,25 @@ class Denied(GsCase):
     def test_without_credentials_it_is_code_8(self):
         self.assert_failed(self.fetch_gs("--no-sign-request", self.url()), 8, "access-denied",
                            "answers 401", "anonymous", self.url())
+        portal = self.enterContext(FaultProxy(self.gcs.port))
+        portal.fail(status(404), times=None)
         done = self.fetch_gs(self.url(), GOOGLE_APPLICATION_CREDENTIALS="",
-                             GCE_METADATA_HOST="127.0.0.1:9")
+                             GCE_METADATA_HOST=f"127.0.0.1:{portal.port}")
         self.assert_failed(done, 8, "no-credentials", "GOOGLE_APPLICATION_CREDENTIALS",
-                           "no answer from 127.0.0.1:9")
+                           "is not Google's")
         self.assertIn("--no-sign-request", done.stderr)
+
+    def test_a_metadata_service_that_is_busy_or_not_up_yet_is_asked_again_and_then_code_7(self):
+        service = self.enterContext(FaultProxy(self.gcs.port))
+        access = {"GOOGLE_APPLICATION_CREDENTIALS": "",
+                  "GCE_METADATA_HOST": f"127.0.0.1:{service.port}"}
+        service.fail(status(503), times=2)
+        service.fail(reset(), times=2)
+        self.assert_fetched(self.fetch_gs(self.url(), **access))
+        self.assertEqual(self.gcs.grants, 1)
+        service.fail(status(429), times=None)
+        self.assert_failed(self.fetch_gs("--retries", "1", self.url(), **access), 7, "http-status",
+                           "metadata server", "answered HTTP 429", "gave up after 2 attempts")
 
     def test_a_refusal_is_code_8_and_no_secret_is_told(self):
         proxy = self.enterContext(FaultProxy(self.gcs.port))

@@ -1,5 +1,7 @@
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -74,6 +76,19 @@ class RealServer(FetchCase):
         url = self.nginx.url("/www/sim.npz", tls=True)
         self.assert_fetched(self.fetch("--cacert", self.nginx.ca, url))
         self.assert_fetched(self.fetch(url, env={"MAD_FETCH_CACERT": self.nginx.ca}))
+
+    def test_a_ca_of_its_own_by_the_variables_of_curl(self):
+        url = self.nginx.url("/www/sim.npz", tls=True)
+        other = make_ca(self.tmp / "other").ca
+        directory = self.tmp / "authorities"
+        directory.mkdir()
+        shutil.copy(self.nginx.ca, directory / "ca.pem")
+        subprocess.run(["openssl", "rehash", directory], check=True)
+        for env in ({"CURL_CA_BUNDLE": self.nginx.ca, "SSL_CERT_FILE": other},
+                    {"SSL_CERT_FILE": self.nginx.ca}, {"SSL_CERT_DIR": directory}):
+            with self.subTest(env=env):
+                self.assert_fetched(self.fetch(url, env=env))
+                self.assert_failed(self.fetch("--cacert", other, url, env=env), 7, "tls")
 
     def test_tls_that_cannot_be_trusted_is_code_7_and_not_tried_again(self):
         url = self.nginx.url("/www/sim.npz", tls=True)

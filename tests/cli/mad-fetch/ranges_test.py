@@ -362,6 +362,18 @@ class Ranges:
                     self.assertIn("not what the manifest says", done.stderr)
                     self.assertEqual(self.bytes_sent(before), len(self.bytes))
 
+    def test_what_was_left_is_not_taken_where_no_manifest_vouches_for_it(self):
+        self.leave_half()
+        damage(self.out / PARTIAL, 5 * MIB)
+        self.take_manifest_away()
+        before = len(self.proxy.requests())
+        done = self.fetch_out("--skip-integrity-check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.names(), PAIR[:1])
+        self.assertTrue((self.out / "out.npz").read_bytes() == self.bytes, "other bytes")
+        self.assertEqual(self.figures()["resumed_bytes"], 0)
+        self.assertEqual(self.bytes_sent(before), len(self.bytes))
+
     def test_what_was_left_of_another_version_is_not_taken(self):
         self.leave_half()
         self.bytes, self.manifest = VERSIONS[1]
@@ -436,6 +448,9 @@ class FromS3(Ranges, madtest.Case):
         S3.put(self.bucket, "runs/sim.npz", npz)
         S3.put(self.bucket, "runs/sim.npz.manifest.json", manifest)
 
+    def take_manifest_away(self):
+        S3.delete(self.bucket, "runs/sim.npz.manifest.json")
+
     def test_a_request_on_a_kept_connection_does_not_wait_for_a_late_ack(self):
         # radosgw sends head and body apart: 385 requests of 40 ms more were 15 s.
         start = time.monotonic()
@@ -464,6 +479,9 @@ class FromNginx(Ranges, madtest.Case):
             place.with_suffix(".new").write_bytes(content)
             os.utime(place.with_suffix(".new"), (self.modified, self.modified))
             place.with_suffix(".new").rename(place)
+
+    def take_manifest_away(self):
+        (self.directory / "sim.npz.manifest.json").unlink()
 
     def test_what_is_left_holds_no_secret(self):
         self.url += "?X-Amz-Signature=SeCrEt"

@@ -10,7 +10,7 @@ import time
 import unittest
 
 import madtest
-from fetching import Bundle, FetchCase
+from fetching import QUICK, Bundle, FetchCase
 from radosgw import REGION, Credentials, RadosGW
 from servers import FaultyServer, make_ca, status
 
@@ -193,6 +193,23 @@ class Refusals(S3Case):
     def test_without_credentials_the_places_looked_at_are_listed(self):
         done = self.fetch_s3(self.url(), AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
         self.assert_failed(done, 8, "no-credentials", "AWS_ACCESS_KEY_ID")
+
+    def test_a_usual_place_that_may_not_be_looked_into_has_none_one_that_is_named_is_code_8(self):
+        self.put_pair("sim.npz")
+        secret = self.tmp / ".aws"
+        secret.mkdir()
+        (secret / "config").write_text("[default]\n")
+        secret.chmod(0)
+        self.addCleanup(secret.chmod, 0o700)
+        argv = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"] \
+            if os.geteuid() == 0 else []
+        argv += [madtest.tool("mad-fetch"), self.url()]
+        access = {"HOME": self.tmp, **QUICK, **S3.environment()}
+        self.assert_fetched(madtest.run(*argv, env=access))
+        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            self.assert_failed(
+                madtest.run(*argv, env={**access, variable: secret / "config"}), 8,
+                "credentials-invalid", "cannot read: Permission denied")
 
     def test_urls_that_name_no_object_are_usage_errors(self):
         for url, needle in ((f"s3://{self.bucket}", "no key"), ("s3:///key", "no bucket"),

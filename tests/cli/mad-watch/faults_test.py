@@ -1,9 +1,11 @@
 """mad-watch lives for months: no fault of the metadata service ends it or hides a notice."""
 
 import itertools
+import json
 
 import madtest
-from watching import CLOUDS, WatchCase, pathlib, wait_until
+from metadata_server import VM_NAME
+from watching import CLOUDS, Child, WatchCase, os, pathlib, signal, wait_until
 
 FAULTS = (
     ({"status": 401}, "401"), ({"status": 404}, "404"), ({"status": 429}, "429"),
@@ -85,6 +87,41 @@ class Faults(WatchCase):
         # Under the sanitizers what was freed is kept for a while.
         child.wait_for_answers(300 if madtest.SANITIZED else 1500)
         self.assertLess(resident() - before, (64 << 20) if madtest.SANITIZED else (256 << 10))
+
+    def test_a_reader_that_has_stopped_keeps_no_notice_from_the_command_and_finds_whole_lines(self):
+        server = self.serve("azure")
+        fifo = self.tmp / "out"
+        os.mkfifo(fifo)
+        out = open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), encoding="ascii")
+        self.addCleanup(out.close)
+        child = Child(self, "sh", "-c", f'exec "$0" "$@" >{fifo}', "mad-watch", "--provider",
+                      "azure", "--endpoint", server.url(), "--interval", "0.02",
+                      *self.command("$MAD_NOTICE_EVENT_ID ${#MAD_NOTICE_BODY}"))
+        child.said("watching for notices of ")
+        os.set_blocking(out.fileno(), True)
+        # More than a pipe takes, or a variable.
+        scale_set = [VM_NAME, *(f"vm-scale-set_{number:05}" for number in range(5000))]
+
+        def announce(number):
+            server.control(notice="preemption", id=f"event-{number}", resources=scale_set)
+            wait_until(lambda: len(self.ran()) == number, "the command")
+
+        def read_notice():
+            notice = json.loads(out.readline())
+            self.assertEqual(json.loads(notice["body"])["Events"][-1]["Resources"], scale_set)
+            return notice["event_id"]
+
+        announce(1)
+        child.said("nobody takes what is written")
+        announce(2)
+        self.assertEqual(read_notice(), "event-1")
+        announce(3)
+        if read_notice() == "event-2":  # not dropped: there was room in time
+            self.assertEqual(read_notice(), "event-3")
+        announce(4)
+        child.signal(signal.SIGTERM)
+        self.assertEqual(child.wait(), 143, child.err)
+        self.assertEqual(self.ran(), [f"event-{number} 0" for number in (1, 2, 3, 4)])
 
 
 if __name__ == "__main__":

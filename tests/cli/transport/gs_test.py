@@ -392,6 +392,12 @@ class Tokens(GsCase):
             self.assertEqual("authorization" in seen.headers,
                              "upload_id" not in seen.query and seen.path != "/token")
 
+    def test_a_service_account_changes_the_metadata_of_what_it_wrote(self):
+        info = self.result("upload", self.url("new"), MIB, 1, "--late-meta", "sha256=abc",
+                           *self.endpoint, stdin=b"new")
+        self.assertEqual(info["metadata"], {"sha256": "abc"})
+        self.assertEqual(self.gcs.find(self.bucket, "new").metadata, {"sha256": "abc"})
+
     def test_a_token_that_ended_is_renewed_once(self):
         proxy = self.enterContext(FaultProxy(self.gcs.port))
         proxy.fail(meanwhile(self.gcs.expire_tokens), path="alt=media")

@@ -270,6 +270,20 @@ TEST_CASE("aws: web identity that STS refuses names STS's code, and goes no furt
   CHECK(says(world.failure(), "no such file"));
 }
 
+TEST_CASE("aws: STS that is busy, or waits for the identity's provider, has refused nothing") {
+  AwsWorld world;
+  world.file("token", "t");
+  world.variables["AWS_WEB_IDENTITY_TOKEN_FILE"] = world.home.file("token");
+  world.variables["AWS_ROLE_ARN"] = "arn:x";
+  for (const std::string code : {"Throttling", "ThrottlingException", "IDPCommunicationError"}) {
+    world.http.expect("POST https://sts.amazonaws.com/", 400,
+                      "<ErrorResponse><Error><Code>" + code + "</Code></Error></ErrorResponse>");
+    const Error error = world.failure();
+    CHECK(error.code == ExitCode::remote);
+    CHECK(error.one_line() == "web identity: answered HTTP 400 (" + code + ")");
+  }
+}
+
 TEST_CASE("aws: web identity of a profile, at an STS of one's own") {
   AwsWorld world;
   world.file("token", "t");
@@ -378,12 +392,13 @@ TEST_CASE("aws: instance metadata is asked again before its credentials expire")
 
 TEST_CASE("aws: no metadata service, or one without a role, is none found") {
   AwsWorld world;
-  world.variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:1/";
-  world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 0, "");
-  world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 0, "");
+  world.firmware = Cloud::gcp;
+  world.http.expect("PUT " + k_imds + "api/token", 0, "");
+  world.http.expect("PUT " + k_imds + "api/token", 0, "");
   Error error = world.failure();
   CHECK(error.reason == "no-credentials");
-  CHECK(says(error, "instance metadata: no answer from http://127.0.0.1:1"));
+  CHECK(says(error, "instance metadata: no answer from http://169.254.169.254"));
+  world.variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:1/";
   world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 403, "");
   CHECK(says(world.failure(), "no session token from http://127.0.0.1:1: HTTP 403"));
   world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 200, "T");
@@ -391,6 +406,28 @@ TEST_CASE("aws: no metadata service, or one without a role, is none found") {
   error = world.failure();
   CHECK(error.reason == "no-credentials");
   CHECK(says(error, "no /latest/meta-data/iam/security-credentials/"));
+}
+
+TEST_CASE(
+    "aws: a metadata service that is late or busy leaves it open whether it has credentials") {
+  AwsWorld world;
+  for (const int status : {429, 503}) {
+    INFO(status);
+    world.http.expect("PUT " + k_imds + "api/token", status, "");
+    world.http.expect("PUT " + k_imds + "api/token", status, "");
+    const Error error = world.failure();
+    CHECK(error.code == ExitCode::remote);
+    CHECK(error.one_line() == "instance metadata: answered HTTP " + std::to_string(status));
+  }
+  world.firmware = Cloud::aws;
+  world.http.expect("PUT " + k_imds + "api/token", 0, "");
+  world.http.expect("PUT " + k_imds + "api/token", 0, "");
+  CHECK(world.failure().code == ExitCode::remote);
+  world.firmware = std::nullopt;
+  world.variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:1/";
+  world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 0, "");
+  world.http.expect("PUT http://127.0.0.1:1/latest/api/token", 0, "");
+  CHECK(world.failure().code == ExitCode::remote);
 }
 
 TEST_CASE("aws: what instance metadata says is not trusted") {

@@ -223,6 +223,19 @@ TEST_CASE("azure: a machine without an identity is none found") {
   CHECK(says(error, "managed identity: HTTP 400"));
 }
 
+TEST_CASE("azure: a metadata service that is late or busy leaves it open whether it has any") {
+  AzureWorld world;
+  world.http.expect(k_identity, 500, "");
+  world.http.expect(k_identity, 503, "");
+  const Error error = world.failure();
+  CHECK(error.code == ExitCode::remote);
+  CHECK(error.one_line() == "managed identity: answered HTTP 503");
+  world.firmware = Cloud::azure;
+  world.http.expect(k_identity, 0, "");
+  world.http.expect(k_identity, 0, "");
+  CHECK(world.failure().code == ExitCode::remote);
+}
+
 TEST_CASE("azure: anonymous only where asked for") {
   AzureWorld world;
   world.variables["AZURE_STORAGE_CONNECTION_STRING"] = "UseDevelopmentStorage=true";

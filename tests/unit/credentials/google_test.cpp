@@ -56,12 +56,12 @@ const std::string k_google_token =
 constexpr const char* k_assertion =
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImtleS0xIn0.eyJpc3MiOiJtZUBwcm9qZWN0LmlhbS5n"
     "c2VydmljZWFjY291bnQuY29tIiwic2NvcGUiOiJodHRwczovL3d3dy5nb29nbGVhcGlzLmNvbS9hdXRoL2RldnN0"
-    "b3JhZ2UucmVhZF93cml0ZSIsImF1ZCI6Imh0dHBzOi8vb2F1dGgyLmdvb2dsZWFwaXMuY29tL3Rva2VuIiwiaWF0"
-    "IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDM2MDB9.fKF3OXpk_WpNrI7beoWn2osJdWbOxsIBa_5WST-mj89stqu"
-    "De720V8Qxvf1dC-kD7UKiybIvgUitvpiMcaNeaIiQ3gepMKFu-kWJU9yG3PJQHQ1H0UJ89UKnWyNfVFwCXF0nrGG"
-    "Lh1lfjXmJ2Mi0Fb8BubXzXift-6Uarxp35GjP9AhJcTyNHTbWCkkmTAbd3tDBp5ZrP-fSQGaiWZog_2N6xTMvpaJ"
-    "s4L66bjdUrIgM1M8iUMmHyZXnEvt_Ndl8lFiBvuoKzpYkQOOAT_05tLlBMlZAwksU-MJ4tWoC8nyStIJ_7ZrVELt"
-    "Kmv1ss8OtW-9hKoR_HoJNW4I9DhBq7A";
+    "b3JhZ2UuZnVsbF9jb250cm9sIiwiYXVkIjoiaHR0cHM6Ly9vYXV0aDIuZ29vZ2xlYXBpcy5jb20vdG9rZW4iLCJp"
+    "YXQiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMzYwMH0.kl_puyhQe4SS57X1_-leFuqr4rMOTNCaS3XjUayfKUCQ"
+    "wKzCbnPuC69_uxPds6zpM7DpQXIkADre48EGRBcgD96DQiMfTaKaaD8VCG5ssqCgz2Y6qdi719o2bQQVSXjeVOZh"
+    "xjCLHqRoJwlvi1uTbrsiKKf4xgH2lYspdn9pjSixcUPcAX7p8Ks5_SfWshbOxSC5BdPLD_0iHBW2SHrIzsHIJje0"
+    "kXJTKRTjtKpBjSjKGnyM046yJ6HvVxpYesIm_sveYLrem4UwnlV3xc9HmC7YWkad_U3jDhevpNE7pC9F_VU1zj4b"
+    "xAnnlZHGqTjYrhO_lm_N24j7gV2ftq4eUg";
 
 }  // namespace
 
@@ -175,6 +175,19 @@ TEST_CASE("google: none found says where it looked") {
             world.home.path() +
             "/.config/gcloud/application_default_credentials.json: no such file\n"
             "metadata server: no answer from metadata.google.internal");
+}
+
+TEST_CASE("google: a metadata server that is late or busy leaves it open whether it has any") {
+  GoogleWorld world;
+  world.http.expect(k_metadata, 503, "");
+  world.http.expect(k_metadata, 429, "");
+  const Error error = world.failure();
+  CHECK(error.code == ExitCode::remote);
+  CHECK(error.one_line() == "metadata server: answered HTTP 429");
+  world.firmware = Cloud::gcp;
+  world.http.expect(k_metadata, 0, "");
+  world.http.expect(k_metadata, 0, "");
+  CHECK(world.failure().code == ExitCode::remote);
 }
 
 TEST_CASE("google: what answers at the metadata server's name need not be Google's") {

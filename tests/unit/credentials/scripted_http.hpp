@@ -66,6 +66,7 @@ struct World {
   ScriptedHttp http;
   std::map<std::string, std::string> variables;
   std::int64_t now = 1'700'000'000;  // 2023-11-14T22:13:20Z
+  std::optional<Cloud> firmware;
 
   Surroundings surroundings() {
     Surroundings made;
@@ -77,6 +78,7 @@ struct World {
     };
     made.now = [this] { return now; };
     made.wait = [](std::chrono::milliseconds) {};
+    made.firmware = [this] { return firmware; };
     return made;
   }
 };

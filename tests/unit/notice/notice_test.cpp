@@ -1,11 +1,7 @@
 #include "notice/notice.hpp"
 
-#include <fstream>
-
 #include "notice/complaints.hpp"
-#include "notice/find.hpp"
 #include "support/catch.hpp"
-#include "support/temporary_directory.hpp"
 
 using namespace mad;
 
@@ -27,6 +23,14 @@ Error failure_with(const std::string& reason, const std::string& message) {
 }
 
 }  // namespace
+
+TEST_CASE("notice_variables: a body that no variable takes is left out") {
+  Notice notice = azure_preemption();
+  notice.body.assign(std::size_t{64} << 10U, 'x');
+  CHECK(variable_of(notice_variables(notice, 0), "MAD_NOTICE_BODY") == notice.body);
+  notice.body += 'x';
+  CHECK(variable_of(notice_variables(notice, 0), "MAD_NOTICE_BODY") == "");
+}
 
 TEST_CASE("format_notice: one line, what is ours first, the body as a string") {
   CHECK(format_notice(azure_preemption()) ==
@@ -87,20 +91,4 @@ TEST_CASE("Complaints: the pauses grow, to two seconds") {
   complaints.answered();
   complaints.failed(failure_with("connect", "refused"));
   CHECK(complaints.pause() < std::chrono::seconds(1));
-}
-
-TEST_CASE("cloud_of_firmware: by what each cloud writes there") {
-  const mad::test::TemporaryDirectory directory;
-  const auto write = [&](const char* file, const char* text) {
-    std::ofstream(directory.file(file)) << text << '\n';
-  };
-  CHECK(!cloud_of_firmware(directory.path()));
-  write("sys_vendor", "Microsoft Corporation");
-  CHECK(!cloud_of_firmware(directory.path()));
-  write("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77");
-  CHECK(cloud_of_firmware(directory.path()) == Cloud::azure);
-  write("product_name", "Google Compute Engine");
-  CHECK(cloud_of_firmware(directory.path()) == Cloud::gcp);
-  write("sys_vendor", "Amazon EC2");
-  CHECK(cloud_of_firmware(directory.path()) == Cloud::aws);
 }

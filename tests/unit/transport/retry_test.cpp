@@ -58,6 +58,22 @@ TEST_CASE("Retrier: progress begins a new row") {
   CHECK(error_from([&] { retrier.wait_or_throw(k_failure, {}); }).code == ExitCode::remote);
 }
 
+TEST_CASE("Retrier: the budget is for what follows the first failure, not for what came before") {
+  RetryPolicy policy = quick(5);
+  policy.budget = 20ms;
+  Retrier retrier(policy);
+  const auto outlast = [&] {
+    const auto begin = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - begin <= policy.budget + 2ms) {
+    }
+  };
+  outlast();
+  retrier.wait_or_throw(k_failure, {});
+  outlast();
+  CHECK(error_from([&] { retrier.wait_or_throw(k_failure, {}); }).message.find("budget") !=
+        std::string::npos);
+}
+
 TEST_CASE("Retrier: without retries the failure comes out as it is") {
   Retrier retrier(quick(0));
   CHECK(error_from([&] { retrier.wait_or_throw(k_failure, {}); }).message == "refused");
